@@ -1,0 +1,217 @@
+"""The port every backend implements, and the registry that finds a backend by its URL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from smclient.clock import SYSTEM_CLOCK, Clock
+from smclient.errors import (
+    ConfigError,
+    MissingExtraError,
+    SmclientError,
+    UnknownBackendError,
+    UnknownSettingError,
+)
+from smclient.secret import SecretDescription, SecretRef, SecretValue
+
+T_co = TypeVar("T_co", covariant=True)
+
+DEFAULT_BACKEND = "aws://"
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+BACKENDS = "smclient.backends"
+"""Entry-point group: URL scheme to a callable ``(BackendUrl, clock=…) -> Backend``."""
+
+_SHIPPED = {
+    "aws": "smclient_aws:open_backend",
+    "embedded": "smclient_embedded:open_backend",
+    "null": "smclient.null:open_backend",
+}
+_EXTRAS = {
+    "sqlalchemy": "embedded",
+    "smclient_embedded": "embedded",
+    "psycopg": "postgresql",
+    "boto3": "all",
+    "click": "cli",
+    "rich": "cli",
+    "flask": "flask",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T_co]):
+    """What a backend answers, with the calls on the wire that it cost (repeats included)."""
+
+    value: T_co
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose eyes a backend sees with. Values are never shared between two identities."""
+
+    account: str
+    region: str
+    endpoint: str
+    principal: str
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A place where secrets are. Thread-safe; never caches; raises only ``SmclientError``."""
+
+    def fetch(self, ref: SecretRef) -> Answer[SecretValue]:
+        """Read one version of one secret."""
+        ...
+
+    def fetch_many(
+        self, secret_ids: Sequence[str]
+    ) -> Answer[Mapping[str, SecretValue | SmclientError]]:
+        """Read AWSCURRENT of at most 20 secrets in one call; an answer or an error for each id."""
+        ...
+
+    def describe(self, secret_id: str) -> Answer[SecretDescription]:
+        """Labels, rotation and key of a secret, without its value."""
+        ...
+
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer[dict[str, Any]]:
+        """Any operation of the API, as is. Raises ``NotSupportedError`` where there is none."""
+        ...
+
+    def identity(self) -> Identity:
+        """Account, region, endpoint and principal."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendUrl:
+    """A backend's URL, taken apart: ``scheme://host/path?option=value``."""
+
+    text: str
+    scheme: str
+    host: str = ""
+    path: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> BackendUrl:
+        """Take a URL apart. Raises ``ConfigError``; the message never repeats a password in it."""
+        scheme, colon, _ = text.partition(":")
+        if not colon or not scheme or not scheme.replace("+", "").replace("-", "").isalnum():
+            raise ConfigError(
+                f"{scheme!r} is not a backend URL; examples: aws://eu-west-1, "
+                "embedded:///abs/secrets.db, null://"
+            )
+        try:
+            parts = urlsplit(text)
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError as error:
+            raise ConfigError(f"the {scheme}: backend URL cannot be read: {error}") from None
+        options = dict(pairs)
+        if len(options) != len(pairs):
+            raise ConfigError(f"the {scheme}: backend URL names an option twice")
+        return cls(text, scheme.lower(), parts.netloc, unquote(parts.path), options)
+
+    def take(self, *known: str) -> Mapping[str, str]:
+        """The options, all of which must be among ``known``; else ``UnknownSettingError``."""
+        for name in self.options:
+            if name not in known:
+                raise UnknownSettingError(
+                    f"the {self.scheme}: backend has no option {name!r}; "
+                    f"it knows {', '.join(sorted(known)) or 'none'}"
+                )
+        return self.options
+
+
+def load_backend(url: str, *, clock: Clock = SYSTEM_CLOCK) -> Backend:
+    """Open the backend that a URL names.
+
+    Raises:
+        UnknownBackendError: nothing installed answers to the scheme.
+        MissingExtraError: it is known but a package it needs is not installed.
+        ConfigError: the URL does not suit the backend.
+    """
+    parsed = BackendUrl.parse(url)
+    opener = load_plugin(BACKENDS, parsed.scheme, _SHIPPED)
+    return cast(Backend, opener(parsed, clock=clock))
+
+
+def open_backend(given: Any = None, *, clock: Clock = SYSTEM_CLOCK) -> Backend:
+    """A backend from whatever a user has: a URL, a boto3 client, a ``Backend``, or nothing (then
+    ``SMCLIENT_BACKEND``, else ``aws://``).
+
+    Raises:
+        ConfigError: it is none of these, or its URL is wrong.
+    """
+    if given is None:
+        given = os.environ.get("SMCLIENT_BACKEND") or DEFAULT_BACKEND
+    if isinstance(given, str):
+        return load_backend(given, clock=clock)
+    if _is_boto_client(given):
+        opener = load_plugin(BACKENDS, "aws", _SHIPPED)
+        return cast(Backend, opener(BackendUrl.parse("aws://"), clock=clock, client=given))
+    if isinstance(given, Backend):
+        return given
+    raise ConfigError(
+        f"a {type(given).__name__} is no backend; give a URL such as aws://eu-west-1, a boto3 "
+        "secretsmanager client, or an object with the methods of smclient.Backend"
+    )
+
+
+def _is_boto_client(given: object) -> bool:
+    model = getattr(getattr(given, "meta", None), "service_model", None)
+    return getattr(model, "service_name", None) == "secretsmanager"
+
+
+def require_aws(backend: Backend) -> None:
+    """Refuse a backend that does not speak to AWS's own endpoint over TLS.
+
+    Raises:
+        ConfigError: naming the endpoint and where it may come from.
+    """
+    endpoint = backend.identity().endpoint
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https" or not (parts.hostname or "").endswith(_AWS_HOSTS):
+        raise ConfigError(
+            f"require_aws_endpoint is set, and the endpoint is {endpoint!r}; look for an "
+            "endpoint_url, AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SECRETS_MANAGER"
+        )
+
+
+def load_plugin(group: str, name: str, shipped: Mapping[str, str]) -> Callable[..., Any]:
+    """The object that an entry point of a group names.
+
+    ``shipped`` stands in for what a source checkout without metadata cannot list.
+
+    Raises:
+        UnknownBackendError, MissingExtraError
+    """
+    from importlib.metadata import EntryPoint, entry_points  # 10 ms, only when one is opened
+
+    found = {point.name: point for point in entry_points(group=group)}
+    for shipped_name, target in shipped.items():
+        found.setdefault(shipped_name, EntryPoint(shipped_name, target, group))
+    if name not in found:
+        raise UnknownBackendError(
+            f"nothing installed answers to {name!r}; known: {', '.join(sorted(found))}"
+        )
+    try:
+        return cast(Callable[..., Any], found[name].load())
+    except ImportError as error:
+        raise missing_extra(name, error) from error
+
+
+def missing_extra(what: str, error: ImportError) -> MissingExtraError:
+    """The error that says which extra brings a module that cannot be imported."""
+    module = (error.name or "").partition(".")[0]
+    extra = _EXTRAS.get(module)
+    remedy = f"pip install 'smclient[{extra}]'" if extra else f"install the package of {module!r}"
+    return MissingExtraError(f"{what!r} needs the module {module!r}, which is absent: {remedy}")

@@ -1,0 +1,69 @@
+"""Work off the reader's path: one daemon thread, started by the first piece of work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Protocol
+
+logger = logging.getLogger("smclient")
+
+Work = Callable[[], object]
+
+
+class Worker(Protocol):
+    """Where work that nobody waits for is done."""
+
+    def submit(self, work: Work) -> None:
+        """Do it soon, or now."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was begun and do no more."""
+        ...
+
+
+class ThreadWorker:
+    """Does work on a daemon thread of its own, in order. Nothing is started before it is needed."""
+
+    def __init__(self, name: str = "smclient-refresh") -> None:
+        self._name = name
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, work: Work) -> None:
+        """Queue work; after ``close`` it is dropped, since nobody is left to profit from it."""
+        with self._lock:
+            if self._closed:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            self._queue.put(work)
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread. Waits for it, unless called on it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            thread = self._thread
+            self._queue.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        while (work := self._queue.get()) is not None:
+            do_quietly(work)
+
+
+def do_quietly(work: Work) -> None:
+    """Do work whose failure must not end the thread; it is logged by kind, without its text."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  the thread serves everybody after this too
+        logger.error("background work failed: %s", type(error).__name__)

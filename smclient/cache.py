@@ -1,0 +1,335 @@
+"""What is held in memory: one entry per secret, however it is named. No I/O, no clock, no sleep.
+
+A value that is held for a reader is a ``Held``: it never changes, so a reader needs no lock. Every
+change makes a new ``Held`` and swaps it in under the lock. ``SecretCache.hot`` maps an id as it was
+asked to the AWSCURRENT of its secret; that one dict is all that a hit reads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from smclient.errors import IdentityMismatchError
+from smclient.metering import Baseline, Tally
+from smclient.refresh import Freshness, freshness
+from smclient.secret import SecretRef, SecretValue
+
+Selector = tuple[str | None, str | None]
+"""Stage and version id of a ``SecretRef``: which version of a secret is meant."""
+
+_ENTRY_OVERHEAD = 1024
+_SUFFIX = 7  # an ARN ends in a hyphen and six random characters
+
+
+class Held:
+    """One value as it is served, with its times (monotonic seconds). Never changes."""
+
+    __slots__ = (
+        "baseline",
+        "due_at",
+        "expires_at",
+        "failures",
+        "fetched_at",
+        "hit",
+        "ref",
+        "value",
+        "wake_at",
+    )
+
+    def __init__(
+        self,
+        ref: SecretRef,
+        value: SecretValue,
+        *,
+        fetched_at: float,
+        due_at: float,
+        expires_at: float,
+        tally: Tally,
+        baseline: Baseline,
+        failures: int = 0,
+    ) -> None:
+        self.ref = ref
+        self.value = value
+        self.fetched_at = fetched_at
+        self.due_at = due_at
+        self.expires_at = expires_at
+        self.failures = failures
+        self.baseline = baseline
+        self.hit = tally.tick
+        self.wake_at = min(due_at, expires_at, baseline.next_due)
+
+    def freshness(self, now: float, max_age: float | None = None) -> Freshness:
+        """Whether it may be served at ``now``."""
+        return freshness(
+            now,
+            fetched_at=self.fetched_at,
+            due_at=self.due_at,
+            expires_at=self.expires_at,
+            max_age=max_age,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """AWSCURRENT was seen on another version than before."""
+
+    arn: str
+    old_version_id: str
+    new_version_id: str
+
+
+class _Entry:
+    """Everything held of one secret: a ``Held`` per stage or version that was asked for."""
+
+    __slots__ = ("aliases", "arn", "held", "name", "seen_hits", "tally")
+
+    def __init__(self, arn: str, name: str, tally: Tally) -> None:
+        self.arn = arn
+        self.name = name
+        self.tally = tally
+        self.aliases: set[str] = set()
+        self.held: dict[Selector, Held] = {}
+        self.seen_hits = 0
+
+    def size(self) -> int:
+        return _ENTRY_OVERHEAD + sum(held.value.size() for held in self.held.values())
+
+
+class SecretCache:
+    """A bounded set of held values. Writers lock; readers of ``hot`` do not."""
+
+    def __init__(self, *, max_secrets: int, max_bytes: int) -> None:
+        self.hot: dict[str, Held] = {}
+        self._lock = threading.RLock()
+        self._max_secrets = max_secrets
+        self._entries: LRUCache[str, _Entry] = LRUCache(max_bytes, getsizeof=_Entry.size)
+        self._aliases: dict[str, str] = {}
+        self._seen: dict[str, str] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._home: tuple[str, str] | None = None
+        self.generation = 0
+        self.evicted = 0
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def look(self, ref: SecretRef) -> Held | None:
+        """What is held for a reference, whatever its age."""
+        with self._lock:
+            entry = self._find(ref.secret_id)
+            return None if entry is None else entry.held.get(_selector(ref))
+
+    def hits(self) -> int:
+        """How many times a held value was served without a question, exactly."""
+        with self._lock:
+            return sum(tally.value() for tally in self._tallies.values())
+
+    def count(self) -> int:
+        """How many secrets are held."""
+        with self._lock:
+            return len(self._entries)
+
+    def ids(self) -> Iterator[str]:
+        """The ARNs of the secrets that are held."""
+        with self._lock:
+            return iter(list(self._entries))
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def store(
+        self,
+        ref: SecretRef,
+        value: SecretValue,
+        *,
+        fetched_at: float,
+        due_at: float,
+        expires_at: float,
+        generation: int,
+    ) -> Moved | None:
+        """Hold a value that was fetched for ``ref``; tells if that shows AWSCURRENT moved.
+
+        A value that was asked for before an ``invalidate`` (its ``generation`` is over) is not
+        held.
+
+        Raises:
+            IdentityMismatchError: it is the value of another secret.
+        """
+        check_identity(ref, value)
+        with self._lock:
+            if generation != self.generation:
+                return None
+            tally = self._tallies.setdefault(value.arn, Tally())
+            entry = self._entries.get(value.arn) or _Entry(value.arn, value.name, tally)
+            old = entry.held.get(_selector(ref))
+            held = Held(
+                ref,
+                value,
+                fetched_at=fetched_at,
+                due_at=due_at,
+                expires_at=expires_at,
+                tally=tally,
+                baseline=old.baseline if old else Baseline(),
+            )
+            moved = self._note_version(value) if ref.is_current else None
+            if moved is not None:
+                entry.held.clear()  # labels moved: old clear text goes, other labels are asked anew
+            entry.held[_selector(ref)] = held
+            self._name(entry, ref.secret_id)
+            self._keep(entry)
+            return moved
+
+    def put_off(self, held: Held, *, due_at: float) -> Held:
+        """Ask again later: the same value with another due time, one failure more."""
+        return self._swap(held, due_at=due_at, failures=held.failures + 1)
+
+    def claim(self, held: Held, *, until: float) -> bool:
+        """Take the refresh of a stale value upon oneself. True for one caller only; the others
+        serve it as fresh ``until`` then."""
+        with self._lock:
+            if self.look(held.ref) is not held:
+                return False
+            self._swap(held, due_at=until, failures=held.failures)
+            return True
+
+    def rewake(self, held: Held) -> None:
+        """Compute anew when the next reader has to look closer."""
+        self._swap(held, due_at=held.due_at, failures=held.failures)
+
+    def expire(self, secret_id: str) -> None:
+        """Let the next reader of AWSCURRENT be served and a refresh begin."""
+        with self._lock:
+            held = self.look(SecretRef(secret_id))
+            if held is not None:
+                self._swap(held, due_at=held.fetched_at, failures=0)
+
+    def drop(self, secret_id: str) -> None:
+        """Forget a secret, also what is being fetched of it just now."""
+        with self._lock:
+            self.generation += 1
+            entry = self._find(secret_id)
+            if entry is not None:
+                self._forget(entry)
+
+    def clear(self) -> None:
+        """Forget every secret."""
+        with self._lock:
+            self.generation += 1
+            self._entries.clear()
+            self._aliases.clear()
+            self.hot.clear()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _swap(self, held: Held, *, due_at: float, failures: int) -> Held:
+        with self._lock:
+            entry = self._entries.get(held.value.arn)
+            tally = self._tallies[held.value.arn]
+            new = Held(
+                held.ref,
+                held.value,
+                fetched_at=held.fetched_at,
+                due_at=due_at,
+                expires_at=held.expires_at,
+                tally=tally,
+                baseline=held.baseline,
+                failures=failures,
+            )
+            if entry is not None and entry.held.get(_selector(held.ref)) is held:
+                entry.held[_selector(held.ref)] = new
+                self._heat(entry)
+            return new
+
+    def _find(self, secret_id: str) -> _Entry | None:
+        arn = self._aliases.get(secret_id)
+        return None if arn is None else self._entries.get(arn)
+
+    def _note_version(self, value: SecretValue) -> Moved | None:
+        before = self._seen.get(value.arn)
+        self._seen[value.arn] = value.version_id
+        if before is None or before == value.version_id:
+            return None
+        return Moved(value.arn, before, value.version_id)
+
+    def _name(self, entry: _Entry, asked: str) -> None:
+        place = tuple(entry.arn.split(":")[3:5])
+        if not asked.startswith("arn:"):
+            self._home = (place[0], place[1])
+        names = {asked, entry.arn, entry.arn[:-_SUFFIX]}
+        if place == self._home:
+            names.add(entry.name)  # a bare name means the caller's own account and region
+        for name in names:
+            other = self._find(name)
+            if other is not None and other is not entry:
+                if name == entry.arn[:-_SUFFIX] and name == other.arn:
+                    continue  # a whole ARN that looks like the stem of this one
+                if name == entry.name and other.name == name:
+                    self._forget(other)  # deleted and made anew: another ARN under the same name
+                other.aliases.discard(name)
+            self._aliases[name] = entry.arn
+            entry.aliases.add(name)
+
+    def _keep(self, entry: _Entry) -> None:
+        if entry.size() > self._entries.maxsize:
+            self._forget(entry)
+            return
+        self._entries.pop(entry.arn, None)
+        while self._entries and (
+            len(self._entries) >= self._max_secrets
+            or self._entries.currsize + entry.size() > self._entries.maxsize
+        ):
+            self._evict_one()
+        self._entries[entry.arn] = entry
+        self._heat(entry)
+
+    def _evict_one(self) -> None:
+        """Evict the least recently used, giving those that were hit meanwhile a second chance."""
+        for _ in range(len(self._entries)):
+            arn, entry = self._entries.popitem()
+            hits = entry.tally.value()
+            if hits == entry.seen_hits:
+                break
+            entry.seen_hits = hits
+            self._entries[arn] = entry
+        else:
+            arn, entry = self._entries.popitem()
+        self._forget(entry)
+        self.evicted += 1
+
+    def _forget(self, entry: _Entry) -> None:
+        self._entries.pop(entry.arn, None)
+        for name in entry.aliases:
+            if self._aliases.get(name) == entry.arn:
+                del self._aliases[name]
+                self.hot.pop(name, None)
+
+    def _heat(self, entry: _Entry) -> None:
+        current = entry.held.get(_CURRENT)
+        for name in entry.aliases:
+            if current is None:
+                self.hot.pop(name, None)
+            else:
+                self.hot[name] = current
+
+
+def check_identity(ref: SecretRef, value: SecretValue) -> None:
+    """Refuse an answer that belongs to another secret than the one asked for."""
+    asked = ref.secret_id
+    if asked.startswith("arn:"):
+        same = value.arn == asked or value.arn[:-_SUFFIX] == asked
+    else:
+        same = value.name == asked
+    if not same:
+        raise IdentityMismatchError(
+            f"asked for secret {asked!r}, the backend answered with {value.name!r} ({value.arn}); "
+            "nothing was cached. Check the endpoint."
+        )
+
+
+def _selector(ref: SecretRef) -> Selector:
+    return ref.version_stage, ref.version_id
+
+
+_CURRENT: Selector = _selector(SecretRef("any"))

@@ -1,0 +1,409 @@
+"""``SecretsClient``: the public way in. A thin shell over the decisions of its neighbours."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from smclient import boto_shapes, drivers, references
+from smclient.backend import Backend, Identity, open_backend, require_aws
+from smclient.background import ThreadWorker, Worker
+from smclient.batch import Batch
+from smclient.cache import Held, Moved, SecretCache
+from smclient.clock import SYSTEM_CLOCK, Clock
+from smclient.config import ClientConfig
+from smclient.credentials import (
+    CACHED,
+    REMEMBERED,
+    LoginMemory,
+    Outcome,
+    credential_digest,
+    drive,
+    login_plan,
+)
+from smclient.errors import (
+    BackendError,
+    ClientClosedError,
+    ResourceNotFoundError,
+)
+from smclient.hooks import Callback, Hooks, SecretEvent, Subscription
+from smclient.metering import Meter, Usage
+from smclient.reader import Reader
+from smclient.refresh import RefreshPolicy
+from smclient.secret import AWSCURRENT, LazySecret, SecretRef, SecretValue
+
+T = TypeVar("T")
+
+CHANGES_VALUE = frozenset(
+    {
+        "CreateSecret",
+        "DeleteSecret",
+        "PutSecretValue",
+        "RestoreSecret",
+        "RotateSecret",
+        "CancelRotateSecret",
+        "UpdateSecret",
+        "UpdateSecretVersionStage",
+    }
+)
+"""Operations after which what is held of their secret is dropped."""
+
+
+class SecretsClient:
+    """Reads secrets through a cache, logs in through a rotation, and counts what it costs.
+
+    Safe to share between threads; one per process is enough. Nothing is asked and no thread is
+    started before the first use. Durations are seconds.
+
+    Args:
+        backend: a URL (``aws://``, ``embedded://``, …), a ready boto3 client, or any ``Backend``.
+            Default: ``SMCLIENT_BACKEND``, else ``aws://``.
+        ttl, max_stale, jitter, max_secrets, max_bytes, refresh, ladder, login_wait,
+            require_aws_endpoint: see ``ClientConfig``.
+        clock: where time comes from; tests pass ``smclient.testing.FakeClock``.
+        worker: where work off the reader's path is done; tests pass ``smclient.testing.Inline``.
+
+    Raises:
+        ConfigError: a setting or the URL is wrong.
+    """
+
+    def __init__(
+        self,
+        backend: str | Backend | Any | None = None,
+        *,
+        ttl: float = 300.0,
+        max_stale: float = 3600.0,
+        jitter: float = 0.1,
+        max_secrets: int = 1024,
+        max_bytes: int = 64 * 1024 * 1024,
+        refresh: str = "auto",
+        ladder: Iterable[str] = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"),
+        login_wait: float = 5.0,
+        require_aws_endpoint: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+        worker: Worker | None = None,
+    ) -> None:
+        self.config = ClientConfig(
+            ttl=ttl,
+            max_stale=max_stale,
+            jitter=jitter,
+            max_secrets=max_secrets,
+            max_bytes=max_bytes,
+            refresh=refresh,
+            ladder=tuple(ladder),
+            login_wait=login_wait,
+            require_aws_endpoint=require_aws_endpoint,
+        )
+        self._clock = clock
+        self._monotonic = clock.monotonic
+        self._backend = open_backend(backend, clock=clock)
+        if require_aws_endpoint:
+            require_aws(self._backend)
+        self._worker = worker or ThreadWorker()
+        self._hooks = Hooks()
+        self._meter = Meter(started=clock.monotonic())
+        self._logins = LoginMemory(max_stale)
+        self._cache = SecretCache(max_secrets=max_secrets, max_bytes=max_bytes)
+        self._hot: dict[str, Held] = self._cache.hot
+        self._reader = Reader(
+            self._backend,
+            cache=self._cache,
+            policy=RefreshPolicy(ttl, max_stale, jitter),
+            meter=self._meter,
+            hooks=self._hooks,
+            worker=self._worker,
+            clock=clock,
+            on_moved=self._moved,
+        )
+        self._closed = False
+
+    @classmethod
+    def from_config(cls, config: ClientConfig, **more: Any) -> Self:
+        """A client with these settings; ``more`` are ``clock`` and ``worker``."""
+        settings = {f.name: getattr(config, f.name) for f in fields(config)}
+        return cls(settings.pop("backend"), **settings, **more)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def get(
+        self,
+        secret_id: str,
+        *,
+        version_stage: str | None = None,
+        version_id: str | None = None,
+        max_age: float | None = None,
+    ) -> SecretValue:
+        """One version of a secret, from memory where that is allowed.
+
+        Args:
+            secret_id: a name, an ARN, or an ARN without its six random characters.
+            version_stage: AWSCURRENT unless given.
+            version_id: exclusive with ``version_stage``, unless both belong together.
+            max_age: never give a value that was fetched longer ago than this; 0 always asks.
+
+        Raises:
+            ResourceNotFoundError, AccessDeniedError, …: the backend refused.
+            TransientError: it did not answer, and nothing that may still be served is held.
+        """
+        held = self._hot.get(secret_id)
+        if (
+            held is not None
+            and version_stage is None
+            and version_id is None
+            and max_age is None
+            and self._monotonic() < held.wake_at
+        ):
+            held.hit()
+            return held.value
+        return self._look_closer(SecretRef(secret_id, version_stage, version_id), max_age)
+
+    def get_many(self, secret_ids: Iterable[str]) -> Batch:
+        """AWSCURRENT of many secrets, 20 to a call: ``.values`` and ``.errors`` by id as asked."""
+        self._check_open()
+        return self._reader.read_many(secret_ids)
+
+    def preload(
+        self,
+        secret_ids: Iterable[str] = (),
+        *,
+        prefix: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Batch:
+        """Read secrets before they are needed: by id, by the start of their name, or by tags (all
+        must be there)."""
+        self._check_open()
+        batch = self._reader.read_many(secret_ids)
+        filters = boto_shapes.filters(prefix, tags)
+        if filters:
+            self._reader.read_matching(filters, batch)
+        return batch
+
+    def refresh(self, secret_id: str) -> SecretValue:
+        """AWSCURRENT, fetched now: one call, shared with others who ask at the same time."""
+        self._check_open()
+        return self._reader.fetch(SecretRef(secret_id), newer=True)
+
+    def invalidate(self, secret_id: str | None = None) -> None:
+        """Forget a secret, or all of them; the next reader fetches."""
+        if secret_id is None:
+            self._cache.clear()
+        else:
+            self._cache.drop(secret_id)
+
+    def resolve(self, reference: str | references.AnyReference) -> Any:
+        """What a reference names: text, a JSON value, or the filled-in template.
+
+        Raises:
+            InvalidReferenceError: it does not follow the grammar (see ``smclient.references``).
+            SecretContentError: the secret is not JSON, or the key is absent.
+        """
+        parsed = references.parse(reference) if isinstance(reference, str) else reference
+        return parsed.render(self._read_reference)
+
+    def lazy(self, reference: str) -> LazySecret:
+        """A value read anew at each use. The reference is checked now, the secret is read later."""
+        parsed = references.parse(reference)
+        return LazySecret(str(parsed), lambda: self.resolve(parsed))
+
+    def get_secret_value(
+        self,
+        *,
+        SecretId: str,
+        VersionId: str | None = None,
+        VersionStage: str | None = None,
+    ) -> dict[str, Any]:
+        """``get`` in the shape of boto3's ``get_secret_value``."""
+        return boto_shapes.value_dict(
+            self.get(SecretId, version_stage=VersionStage, version_id=VersionId)
+        )
+
+    def batch_get_secret_value(self, *, SecretIdList: Iterable[str]) -> dict[str, Any]:
+        """``get_many`` in the shape of boto3's ``batch_get_secret_value``."""
+        return boto_shapes.batch_dict(self.get_many(SecretIdList))
+
+    # --- every other operation --------------------------------------------------------------------
+
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Any operation of the API, uncached, with AWS's own parameter names.
+
+        What it changed is dropped from memory.
+        """
+        self._check_open()
+        try:
+            return self._reader.call(operation, parameters)
+        finally:
+            changed = parameters.get("SecretId") or parameters.get("Name")
+            if operation in CHANGES_VALUE and isinstance(changed, str):
+                self._cache.drop(changed)
+
+    # --- logging in -----------------------------------------------------------------------------
+
+    def connect(
+        self,
+        secret_id: str,
+        factory: Callable[..., T],
+        *args: Any,
+        fields: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """Open a connection with the credentials of a secret, through a rotation if need be.
+
+        ``factory(*args, **kwargs)`` is called with user and password added, and, unless ``args``
+        hold a DSN, with host, port and database as far as the secret has them; ``kwargs`` win.
+        ``fields`` maps argument names to fields of the secret where the factory's module does not
+        tell. See ``smclient.credentials`` for what is tried when the login is refused.
+
+        Raises:
+            ConfigError: user or password among ``kwargs``.
+            CredentialFieldError: the secret lacks what a login needs.
+            The driver's own error, with the versions tried as a note.
+        """
+        mapping = drivers.argument_fields(factory, fields)
+        drivers.refuse_login_arguments(secret_id, kwargs)
+
+        def open_one(value: SecretValue) -> T:
+            return factory(*args, **drivers.login_arguments(value, mapping, args, kwargs))
+
+        return self.login(secret_id, open_one, fields=drivers.login_fields(mapping))
+
+    def connector(
+        self,
+        secret_id: str,
+        factory: Callable[..., T],
+        *args: Any,
+        fields: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Callable[[], T]:
+        """``connect`` as a zero-argument callable, for pools. Wrong arguments are refused now."""
+        drivers.refuse_login_arguments(secret_id, kwargs)
+        return partial(self.connect, secret_id, factory, *args, fields=fields, **kwargs)
+
+    def login(
+        self,
+        secret_id: str,
+        attempt: Callable[[SecretValue], T],
+        *,
+        fields: Iterable[str] = drivers.LOGIN_FIELDS,
+    ) -> T:
+        """The ladder for what ``connect`` cannot express: ``attempt`` is called with one version
+        of the secret after the other until it does not raise an error of a refused login.
+
+        ``fields`` name what of the secret makes up the credentials, so that none is tried twice.
+        """
+        cached = self.get(secret_id)
+        plan = login_plan(
+            cached,
+            ladder=self.config.ladder,
+            memory=self._logins,
+            digest=partial(credential_digest, fields=tuple(fields)),
+            wait=self.config.login_wait,
+            now=self._monotonic,
+            spread=random.random,
+        )
+        outcome, connection = drive(
+            plan,
+            ask=partial(self._ask_stage, secret_id),
+            login=attempt,
+            sleep=self._clock.sleep,
+            refused=partial(self._meter.count, "failed_logins"),
+        )
+        self._won(secret_id, cached, outcome)
+        return connection
+
+    # --- listening, counting, ending --------------------------------------------------------------
+
+    def on_rotate(self, callback: Callback) -> Subscription:
+        """Call back when AWSCURRENT was seen to move; ``.cancel()`` ends it."""
+        return self._hooks.add("rotate", callback)
+
+    def on_fallback(self, callback: Callback) -> Subscription:
+        """Call back when a login was won by a version that is not AWSCURRENT."""
+        return self._hooks.add("fallback", callback)
+
+    def on_stale(self, callback: Callback) -> Subscription:
+        """Call back when a value is served past its time because of an error."""
+        return self._hooks.add("stale", callback)
+
+    def identity(self) -> Identity:
+        """Account, region, endpoint and principal that this client reads with."""
+        return self._backend.identity()
+
+    def usage(self) -> Usage:
+        """What was called, what caching saved, what it costs."""
+        return self._meter.usage(
+            hits=self._cache.hits(),
+            evicted=self._cache.evicted,
+            secrets=self._cache.count(),
+            now=self._monotonic(),
+        )
+
+    def close(self) -> None:
+        """Stop background work, forget values, let the backend go. Closing twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._worker.close()
+            self._cache.clear()
+            self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"SecretsClient({type(self._backend).__name__}, {self._cache.count()} secrets held)"
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _look_closer(self, ref: SecretRef, max_age: float | None) -> SecretValue:
+        self._check_open()
+        return self._reader.read(ref, max_age)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosedError("this SecretsClient was closed; make a new one")
+
+    def _read_reference(self, reference: references.Reference) -> Any:
+        ref = reference.ref
+        try:
+            value = self.get(
+                ref.secret_id, version_stage=ref.version_stage, version_id=ref.version_id
+            )
+        except ResourceNotFoundError:
+            if reference.optional:
+                return None
+            raise
+        return references.pick(value, reference)
+
+    def _ask_stage(self, secret_id: str, stage: str) -> SecretValue | None:
+        """A rung of the ladder. A stage that is absent or denied is no rung; nor is one that the
+        backend cannot tell now, since the driver's error says more than that."""
+        try:
+            return self._reader.fetch(SecretRef(secret_id, stage), newer=True)
+        except BackendError:
+            return None
+
+    def _won(self, secret_id: str, cached: SecretValue, outcome: Outcome) -> None:
+        won, step = outcome.won, outcome.step
+        if won is None or step is None:
+            return
+        self._meter.login(step)
+        if step in (CACHED, REMEMBERED, AWSCURRENT):
+            return
+        self._cache.expire(secret_id)
+        if self._hooks.wants("fallback"):
+            event = SecretEvent("fallback", secret_id, cached.version_id, won.version_id, step)
+            self._worker.submit(partial(self._hooks.emit, event))
+
+    def _moved(self, moved: Moved) -> None:
+        self._logins.moved(moved.arn, self._monotonic())

@@ -1,0 +1,38 @@
+"""Time as an argument: everything that knows the time takes a clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where time comes from. ``smclient.testing.FakeClock`` is one that tests move by hand."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, from an arbitrary start."""
+        ...
+
+    def now(self) -> datetime:
+        """The time of day, aware, in UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a fake clock moves itself on instead."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+    @staticmethod
+    def now() -> datetime:
+        """The time of day, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+SYSTEM_CLOCK: Clock = SystemClock()

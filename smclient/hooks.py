@@ -1,0 +1,82 @@
+"""What users can listen to: rotations seen, fallbacks used, stale values served."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+logger = logging.getLogger("smclient")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEvent:
+    """Something happened to a secret that a listener may want to know. Holds no value.
+
+    For ``rotate``: AWSCURRENT moved from ``old_version_id`` to ``new_version_id``.
+    For ``fallback``: AWSCURRENT is ``old_version_id``, the login was won by ``new_version_id``.
+    For ``stale``: ``old_version_id`` is served past its time because of ``error``.
+    """
+
+    kind: Literal["rotate", "fallback", "stale"]
+    secret_id: str
+    old_version_id: str | None = None
+    new_version_id: str | None = None
+    stage: str | None = None
+    error: str | None = None
+
+
+Callback = Callable[[SecretEvent], object]
+
+
+class Subscription:
+    """A registered callback; ``cancel()`` ends it."""
+
+    __slots__ = ("_hooks", "callback", "kind")
+
+    def __init__(self, hooks: Hooks, kind: str, callback: Callback) -> None:
+        self._hooks = hooks
+        self.kind = kind
+        self.callback = callback
+
+    def cancel(self) -> None:
+        """Call it no more. Cancelling twice is fine."""
+        self._hooks.discard(self)
+
+
+class Hooks:
+    """The registered callbacks of one client."""
+
+    __slots__ = ("_subscriptions",)
+
+    def __init__(self) -> None:
+        self._subscriptions: tuple[Subscription, ...] = ()
+
+    def add(self, kind: str, callback: Callback) -> Subscription:
+        """Register a callback for one kind of event."""
+        subscription = Subscription(self, kind, callback)
+        self._subscriptions += (subscription,)
+        return subscription
+
+    def discard(self, subscription: Subscription) -> None:
+        """Forget a callback."""
+        self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+
+    def wants(self, kind: str) -> bool:
+        """Whether anybody listens to that kind."""
+        return any(s.kind == kind for s in self._subscriptions)
+
+    def emit(self, event: SecretEvent) -> None:
+        """Call everybody who listens. A callback that raises is logged and harms nobody else."""
+        for subscription in self._subscriptions:
+            if subscription.kind == event.kind:
+                try:
+                    subscription.callback(event)
+                except Exception as error:  # noqa: BLE001  users' code must not break the refresh
+                    logger.error(
+                        "on_%s callback of secret %s failed: %s",
+                        event.kind,
+                        event.secret_id,
+                        type(error).__name__,
+                    )

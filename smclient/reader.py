@@ -1,0 +1,248 @@
+"""The path of a read: held value, single flight, backend, books. Shared by every way to ask."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from smclient import boto_shapes
+from smclient.backend import Answer, Backend
+from smclient.background import Worker
+from smclient.batch import Batch, pages
+from smclient.cache import Held, Moved, SecretCache, check_identity
+from smclient.clock import Clock
+from smclient.errors import (
+    AccessDeniedError,
+    BackendError,
+    IdentityMismatchError,
+    SmclientError,
+    explain,
+)
+from smclient.hooks import Hooks, SecretEvent
+from smclient.metering import VALUE_OPERATIONS, Meter
+from smclient.refresh import Freshness, RefreshPolicy, may_serve_stale
+from smclient.secret import SecretRef, SecretValue
+from smclient.singleflight import SingleFlight
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads secrets through a cache. All time comes from the clock, all I/O from the backend."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        cache: SecretCache,
+        policy: RefreshPolicy,
+        meter: Meter,
+        hooks: Hooks,
+        worker: Worker,
+        clock: Clock,
+        on_moved: Callable[[Moved], None],
+    ) -> None:
+        self._backend = backend
+        self.cache = cache
+        self._policy = policy
+        self._meter = meter
+        self._hooks = hooks
+        self._worker = worker
+        self._monotonic = clock.monotonic
+        self._flights: SingleFlight[SecretValue] = SingleFlight()
+        self._on_moved = on_moved
+
+    def read(self, ref: SecretRef, max_age: float | None = None) -> SecretValue:
+        """A value that may be served: held, or fetched first. A value that may be served is never
+        waited for."""
+        now = self._monotonic()
+        held = self.cache.look(ref)
+        state = Freshness.EXPIRED if held is None else held.freshness(now, max_age)
+        if held is None or state is Freshness.EXPIRED:
+            self._meter.count("misses")
+            return self.fetch(ref, count_as_read=True)
+        self._enter(held, now)
+        if state is Freshness.STALE:
+            self._meter.count("stale_hits")
+            if self.cache.claim(held, until=self._policy.retry_at(now, 1, 1.0)):
+                self._worker.submit(lambda: self._refresh_behind(held))
+        else:
+            held.hit()
+            if now >= held.wake_at:
+                self.cache.rewake(held)
+        return held.value
+
+    def fetch(
+        self, ref: SecretRef, *, newer: bool = False, count_as_read: bool = False
+    ) -> SecretValue:
+        """Ask the backend, once for all who ask at the same time."""
+        try:
+            value, led = self._flights.do(ref, lambda: self._ask(ref), newer=newer)
+        except SmclientError as error:
+            if not may_serve_stale(error):
+                self.cache.drop(ref.secret_id)
+            raise
+        if not led:
+            self._meter.count("coalesced")
+        if count_as_read:
+            self._enter_new(ref)
+        return value
+
+    def read_many(self, secret_ids: Iterable[str]) -> Batch:
+        """AWSCURRENT of many: what is held is served, the rest comes 20 to a call."""
+        batch, missing = Batch(), []
+        for secret_id in dict.fromkeys(secret_ids):
+            held = self.cache.look(SecretRef(secret_id))
+            if held is not None and held.freshness(self._monotonic()) is not Freshness.EXPIRED:
+                batch.values[secret_id] = self.read(SecretRef(secret_id))
+            else:
+                missing.append(secret_id)
+        for page in pages(missing):
+            self._meter.count("misses", len(page))
+            self.fetch_page(page, batch)
+        return batch
+
+    def fetch_page(self, page: list[str], batch: Batch) -> None:
+        """Fetch up to 20 in one call; each alone where the batch action is denied."""
+        generation, started = self.cache.generation, self._monotonic()
+        try:
+            answer = self._called("BatchGetSecretValue", lambda: self._backend.fetch_many(page))
+        except AccessDeniedError:
+            for secret_id in page:
+                self._fetch_into(batch, secret_id)
+            return
+        except SmclientError as error:
+            batch.errors.update(dict.fromkeys(page, error))
+            return
+        for secret_id, result in answer.value.items():
+            if isinstance(result, SmclientError):
+                if not may_serve_stale(result):
+                    self.cache.drop(secret_id)
+                batch.errors[secret_id] = _explained(result, SecretRef(secret_id))
+                continue
+            try:
+                self.keep(SecretRef(secret_id), result, started, generation)
+            except IdentityMismatchError as error:
+                batch.errors[secret_id] = error
+            else:
+                batch.values[secret_id] = result
+                self._enter_new(SecretRef(secret_id))
+
+    def read_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
+        """Fetch every secret that BatchGetSecretValue's filters match, page by page."""
+        parameters: dict[str, Any] = {"Filters": filters}
+        while True:
+            generation, started = self.cache.generation, self._monotonic()
+            answer = self.call("BatchGetSecretValue", parameters)
+            for shape in answer.get("SecretValues", ()):
+                value = boto_shapes.value_from_dict(shape)
+                self.keep(SecretRef(value.name), value, started, generation)
+                batch.values[value.name] = value
+            for shape in answer.get("Errors", ()):
+                batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
+            if not answer.get("NextToken"):
+                return
+            parameters = {**parameters, "NextToken": answer["NextToken"]}
+
+    def keep(self, ref: SecretRef, value: SecretValue, fetched_at: float, generation: int) -> None:
+        """Hold a fetched value and tell whoever listens if AWSCURRENT moved."""
+        moved = self.cache.store(
+            ref,
+            value,
+            fetched_at=fetched_at,
+            due_at=self._policy.due_at(fetched_at, random.random()),  # noqa: S311  spreads load
+            expires_at=self._policy.expires_at(fetched_at),
+            generation=generation,
+        )
+        if moved is not None:
+            self._on_moved(moved)
+            if self._hooks.wants("rotate"):
+                event = SecretEvent(
+                    "rotate", ref.secret_id, moved.old_version_id, moved.new_version_id
+                )
+                self._worker.submit(lambda: self._hooks.emit(event))
+
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Any operation, metered."""
+        return self._called(operation, lambda: self._backend.call(operation, parameters)).value
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _ask(self, ref: SecretRef) -> SecretValue:
+        generation, started = self.cache.generation, self._monotonic()
+        try:
+            answer = self._called("GetSecretValue", lambda: self._backend.fetch(ref))
+        except BackendError as error:
+            raise _explained(error, ref) from error.__cause__
+        check_identity(ref, answer.value)
+        self.keep(ref, answer.value, started, generation)
+        return answer.value
+
+    def _called(self, operation: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
+        try:
+            answer = ask()
+        except BackendError as error:
+            self._meter.failed(operation, error.attempts, error.code)
+            raise
+        self._meter.called(
+            operation, answer.attempts, values_of=_values_of(operation, answer.value)
+        )
+        return answer
+
+    def _fetch_into(self, batch: Batch, secret_id: str) -> None:
+        try:
+            batch.values[secret_id] = self.fetch(SecretRef(secret_id), count_as_read=True)
+        except SmclientError as error:
+            batch.errors[secret_id] = error
+
+    def _refresh_behind(self, held: Held) -> None:
+        """Refresh a value that is being served meanwhile."""
+        try:
+            self.fetch(held.ref)
+        except SmclientError as error:
+            if not may_serve_stale(error):
+                return  # fetch dropped it; the next reader asks and is told
+            failures = held.failures + 1
+            now = self._monotonic()
+            due_at = self._policy.retry_at(now, failures, random.random())  # noqa: S311
+            current = self.cache.look(held.ref)
+            if current is not None:
+                self.cache.put_off(current, due_at=due_at)
+            self._hooks.emit(
+                SecretEvent(
+                    "stale",
+                    held.ref.secret_id,
+                    old_version_id=held.value.version_id,
+                    stage=held.ref.version_stage,
+                    error=str(error),
+                )
+            )
+
+    def _enter_new(self, ref: SecretRef) -> None:
+        held = self.cache.look(ref)
+        if held is not None:
+            self._enter(held, self._monotonic())
+            self.cache.rewake(held)
+
+    def _enter(self, held: Held, now: float) -> None:
+        self._meter.read(held.baseline, now, held.value.version_id)
+
+
+def _explained(error: SmclientError, ref: SecretRef) -> SmclientError:
+    if not isinstance(error, BackendError):
+        return error
+    return explain(error, secret=ref.secret_id, stage=ref.version_stage)
+
+
+def _values_of(operation: str, value: Any) -> list[str]:
+    """The ARNs of the secrets whose values an answer shows to have been opened or sealed."""
+    if isinstance(value, SecretValue):
+        return [value.arn]
+    if operation == "BatchGetSecretValue":
+        if "SecretValues" in value:
+            return [entry["ARN"] for entry in value["SecretValues"]]
+        return [entry.arn for entry in value.values() if isinstance(entry, SecretValue)]
+    if operation in VALUE_OPERATIONS and value.get("VersionId"):
+        return [value["ARN"]]
+    return []

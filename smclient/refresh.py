@@ -1,0 +1,57 @@
+"""When a held value is fresh, stale or expired, and what an error means for it. Pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from smclient.errors import SmclientError, TransientError
+
+FIRST_RETRY = 1.0
+LAST_RETRY = 30.0
+
+
+class Freshness(Enum):
+    """What may be done with a held value at one moment."""
+
+    FRESH = "serve it"
+    STALE = "serve it, and look for a newer one behind the reader's back"
+    EXPIRED = "fetch first"
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPolicy:
+    """How long values are good for. Seconds; ``spread`` arguments are random numbers in [0, 1)."""
+
+    ttl: float
+    max_stale: float
+    jitter: float
+
+    def due_at(self, fetched_at: float, spread: float) -> float:
+        """When to look for a newer value. Jitter only shortens; never later than ``max_stale``."""
+        return fetched_at + min(self.ttl * (1.0 - self.jitter * spread), self.max_stale)
+
+    def expires_at(self, fetched_at: float) -> float:
+        """From when on the value is served no more, whatever happens."""
+        return fetched_at + self.max_stale
+
+    def retry_at(self, now: float, failures: int, spread: float) -> float:
+        """When to try again after ``failures`` transient failures in a row: 1 s doubling to 30 s,
+        the later half of each step at random."""
+        step = min(FIRST_RETRY * 2.0 ** (failures - 1), LAST_RETRY)
+        return now + step * (0.5 + 0.5 * spread)
+
+
+def freshness(
+    now: float, *, fetched_at: float, due_at: float, expires_at: float, max_age: float | None
+) -> Freshness:
+    """The state of a value at ``now``. ``max_age`` is the reader's own, stricter, bound."""
+    if now >= expires_at or (max_age is not None and now - fetched_at >= max_age):
+        return Freshness.EXPIRED
+    return Freshness.STALE if now >= due_at else Freshness.FRESH
+
+
+def may_serve_stale(error: SmclientError) -> bool:
+    """Whether a value may outlive this error. Denials and absences may not be outlived: a
+    revocation has to take effect."""
+    return isinstance(error, TransientError)

@@ -1,0 +1,88 @@
+"""One fetch per secret at a time: the first asker leads, the others get what the leader got."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Flight(Generic[T]):
+    __slots__ = ("done", "error", "next", "result")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.next: _Flight[T] | None = None
+
+
+class SingleFlight(Generic[T]):
+    """Shares one running call among everybody who asks for the same key meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[Hashable, _Flight[T]] = {}
+
+    def do(self, key: Hashable, fetch: Callable[[], T], *, newer: bool = False) -> tuple[T, bool]:
+        """The result of ``fetch``, run once for all who ask at the same time.
+
+        Args:
+            newer: do not accept a call that began before this one was asked for; wait for it to
+                end and share the one after it.
+
+        Returns:
+            The result, and whether this caller ran ``fetch`` itself.
+
+        Raises:
+            Whatever ``fetch`` raises. Each follower gets an error of its own, caused by the
+            leader's, so that no traceback grows by being raised many times.
+        """
+        with self._lock:
+            running = self._flights.get(key)
+            if running is None:
+                flight, leads, before = _Flight[T](), True, None
+                self._flights[key] = flight
+            elif not newer:
+                flight, leads, before = running, False, None
+            elif running.next is None:
+                flight, leads, before = _Flight[T](), True, running
+                running.next = flight
+            else:
+                flight, leads, before = running.next, False, None
+        if leads:
+            if before is not None:
+                before.done.wait()
+            return self._lead(key, flight, fetch), True
+        return self._follow(flight), False
+
+    def _lead(self, key: Hashable, flight: _Flight[T], fetch: Callable[[], T]) -> T:
+        try:
+            flight.result = fetch()
+            return flight.result
+        except BaseException as error:
+            flight.error = error
+            raise
+        finally:
+            with self._lock:
+                if flight.next is None:
+                    del self._flights[key]
+                else:
+                    self._flights[key] = flight.next
+            flight.done.set()
+
+    @staticmethod
+    def _follow(flight: _Flight[T]) -> T:
+        flight.done.wait()
+        if flight.error is not None:
+            raise _fresh_copy(flight.error) from flight.error
+        return flight.result  # type: ignore[return-value]  # set before done is
+
+
+def _fresh_copy(error: BaseException) -> BaseException:
+    copy = type(error).__new__(type(error), *error.args)
+    copy.args = error.args
+    copy.__dict__.update(error.__dict__)
+    return copy
