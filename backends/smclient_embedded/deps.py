@@ -1,0 +1,74 @@
+"""What an operation may use, handed to it: nothing else of the service is in its reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from smclient.backend import Backend
+from smclient_embedded.access import Access
+from smclient_embedded.context import RequestContext
+from smclient_embedded.ids import Ids
+from smclient_embedded.kms import Kms
+from smclient_embedded.store.ports import Keyring, Transaction
+from smclient_embedded.store.records import VersionRecord
+
+
+class FunctionRunner(Protocol):
+    """Where rotation functions live. In process, or child processes."""
+
+    def knows(self, function_arn: str) -> bool:
+        """Whether that function exists and may be invoked."""
+        ...
+
+    def invoke(
+        self, function_arn: str, event: Mapping[str, Any], secrets: Callable[[str], Backend]
+    ) -> None:
+        """Run the function with an event.
+
+        ``secrets`` gives a backend that acts under the function's role, whose ARN it is called
+        with. Whatever the function raises comes out unchanged; its result is ignored, as AWS does.
+        """
+        ...
+
+
+class Authorise(Protocol):
+    """The authoriser with the caller of this request filled in."""
+
+    def __call__(
+        self, action: str, resource: str, *, named: str | None = None, **keys: str | list[str]
+    ) -> Access:
+        """Whether the caller may; ``named`` is the resource as the caller named it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """The collaborators of one operation.
+
+    Attributes:
+        tx: the open transaction.
+        keys: seals and opens values.
+        kms: the service's KMS, or ``None`` where the store brings its own keys.
+        authorise: asks whether the caller may, for operations that decide item by item.
+        functions: knows the rotation functions.
+        now: the time of the request, cut to milliseconds as AWS shows it.
+        ids: where ids and randomness come from.
+        touch: notes that a version was read.
+    """
+
+    tx: Transaction
+    keys: Keyring
+    kms: Kms | None
+    authorise: Authorise
+    functions: FunctionRunner
+    now: datetime
+    ids: Ids
+    touch: Callable[[VersionRecord], object]
+
+
+Request = Mapping[str, Any]
+Operation = Callable[[RequestContext, Deps, Request], dict[str, Any]]
+"""One operation of the API: request in, answer out, both in AWS's own field names."""

@@ -1,0 +1,133 @@
+"""The service's refusals, with the names of AWS's model. All of them are answered with HTTP 400,
+except a fault of our own and what is not written yet."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A refusal of the service: ``code`` is AWS's name of it, the message AWS's text."""
+
+    status: ClassVar[int] = 400
+
+    @property
+    def code(self) -> str:
+        """AWS's name of the error: the name of the class."""
+        return type(self).__name__
+
+
+class ResourceNotFoundException(ServiceError):
+    """No such secret, version or label."""
+
+
+class ResourceExistsException(ServiceError):
+    """The name or the token is in use."""
+
+
+class InvalidRequestException(ServiceError):
+    """The request does not fit the state of the secret."""
+
+
+class InvalidParameterException(ServiceError):
+    """A parameter that the operation refuses."""
+
+
+class ValidationException(ServiceError):
+    """A parameter that breaks a limit of the model."""
+
+
+class SerializationException(ServiceError):
+    """A body whose types do not fit the model."""
+
+
+class UnknownOperationException(ServiceError):
+    """An operation that the model does not have."""
+
+
+class AccessDeniedException(ServiceError):
+    """The caller may not do this."""
+
+
+class LimitExceededException(ServiceError):
+    """A quota is used up."""
+
+
+class InvalidNextTokenException(ServiceError):
+    """A ``NextToken`` that was not given out for this request."""
+
+
+class DecryptionFailure(ServiceError):
+    """The key cannot open the value."""
+
+
+class EncryptionFailure(ServiceError):
+    """The key cannot seal the value."""
+
+
+class MalformedPolicyDocumentException(ServiceError):
+    """A resource policy that is not one."""
+
+
+class PublicPolicyException(ServiceError):
+    """A resource policy that would make the secret public."""
+
+
+class PreconditionNotMetException(ServiceError):
+    """A precondition does not hold."""
+
+
+class InternalServiceError(ServiceError):
+    """A fault of the service itself; its cause is in the service's log."""
+
+    status: ClassVar[int] = 500
+
+
+class OperationNotSupported(ServiceError):
+    """An operation of the model that this version of the embedded service does not have yet."""
+
+    status: ClassVar[int] = 501
+
+
+# --- refusals that many operations share, in AWS's words ------------------------------------------
+
+
+def secret_not_found() -> ResourceNotFoundException:
+    """No secret of that id."""
+    return ResourceNotFoundException("Secrets Manager can't find the specified secret.")
+
+
+def stage_not_found(stage: str) -> ResourceNotFoundException:
+    """No version with a value carries that label."""
+    return ResourceNotFoundException(
+        f"Secrets Manager can't find the specified secret value for staging label: {stage}"
+    )
+
+
+def version_not_found(version_id: str) -> ResourceNotFoundException:
+    """No version with a value has that id."""
+    return ResourceNotFoundException(
+        f"Secrets Manager can't find the specified secret value for VersionId: {version_id}"
+    )
+
+
+def marked_for_deletion() -> InvalidRequestException:
+    """The secret waits for its deletion."""
+    return InvalidRequestException(
+        "You can't perform this operation on the secret because it was marked for deletion."
+    )
+
+
+def token_in_use(token: str, arn: str) -> ResourceExistsException:
+    """A version of that id holds another value."""
+    return ResourceExistsException(
+        f"You can't use ClientRequestToken {token} because that value is already in use for a "
+        f"version of secret {arn}."
+    )
+
+
+def token_missing() -> InvalidRequestException:
+    """No ClientRequestToken was sent; the SDKs always send one."""
+    return InvalidRequestException(
+        "You must provide a ClientRequestToken value. We recommend a UUID-type value."
+    )

@@ -1,0 +1,67 @@
+"""From what a caller wrote to the secret that is meant: name, whole ARN, or ARN without suffix."""
+
+from __future__ import annotations
+
+import re
+
+from smclient_embedded.context import RequestContext
+from smclient_embedded.deps import Deps
+from smclient_embedded.errors import (
+    ValidationException,
+    marked_for_deletion,
+    secret_not_found,
+)
+from smclient_embedded.store.ports import Transaction
+from smclient_embedded.store.records import Scope, SecretRecord
+
+_NAME = re.compile(r"[A-Za-z0-9/_+=.@!-]+")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name with other signs, in AWS's words. Raises ``ValidationException``."""
+    if not _NAME.fullmatch(name):
+        raise ValidationException(
+            "Invalid name. Must be a valid name containing alphanumeric characters, or any of the "
+            "following: -/_+=.@!"
+        )
+
+
+def locate(tx: Transaction, scope: Scope, secret_id: str) -> SecretRecord | None:
+    """The secret of an id, whatever its state. An ARN reaches other accounts too, not other
+    regions."""
+    if not secret_id.startswith("arn:"):
+        return tx.secret_named(scope, secret_id)
+    found = tx.secret(secret_id)
+    if found is None:
+        candidates = tx.secrets_with_stem(secret_id)
+        found = candidates[0] if len(candidates) == 1 else None
+    if found is not None and found.scope.region != scope.region:
+        return None
+    return found
+
+
+def find_secret(context: RequestContext, deps: Deps, secret_id: str) -> SecretRecord:
+    """The secret of an id, whatever its state.
+
+    Raises:
+        ValidationException: the id is neither a name nor an ARN.
+        ResourceNotFoundException: there is none, or a partial ARN fits several.
+    """
+    if not secret_id.startswith("arn:"):
+        check_name(secret_id)
+    found = locate(deps.tx, context.scope, secret_id)
+    if found is None:
+        raise secret_not_found()
+    return found
+
+
+def find_live_secret(context: RequestContext, deps: Deps, secret_id: str) -> SecretRecord:
+    """The secret of an id that is not marked for deletion.
+
+    Raises:
+        ValidationException, ResourceNotFoundException, InvalidRequestException
+    """
+    found = find_secret(context, deps, secret_id)
+    if found.deleted_at is not None:
+        raise marked_for_deletion()
+    return found

@@ -1,0 +1,62 @@
+"""A real botocore client whose HTTP layer is the service itself: no socket, no thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import botocore.config
+import botocore.session
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from smclient_embedded.http.json11 import WireAnswer
+
+Answer = Callable[[str, bytes], WireAnswer]
+"""Target and body to an answer."""
+
+
+class _Body:
+    """What botocore reads an answer from."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> Iterator[bytes]:
+        """The whole body in one piece."""
+        yield self._content
+
+    def read(self, *_: Any) -> bytes:
+        """The whole body."""
+        return self._content
+
+
+def wired_client(service_name: str, answer: Answer, *, region: str) -> Any:
+    """A botocore client for Secrets Manager that is answered by ``answer``.
+
+    Requests are built, signed (with made-up credentials), retried and parsed by botocore as usual.
+
+    Raises:
+        ValueError: another service is asked for.
+    """
+    if service_name != "secretsmanager":
+        raise ValueError(f"the embedded service is secretsmanager, not {service_name!r}")
+    client = botocore.session.Session().create_client(
+        service_name,
+        region_name=region,
+        aws_access_key_id="AKIAEMBEDDED",
+        aws_secret_access_key="embedded",  # noqa: S106  signs a request that nobody verifies
+        endpoint_url="http://embedded.invalid",
+        config=botocore.config.Config(retries={"mode": "standard", "max_attempts": 1}),
+    )
+
+    def before_send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        target = request.headers.get("X-Amz-Target", b"")
+        text = target.decode() if isinstance(target, bytes) else target
+        body = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+        answered = answer(text, body)
+        return AWSResponse(
+            request.url, answered.status, dict(answered.headers), _Body(answered.body)
+        )
+
+    client.meta.events.register(f"before-send.{service_name}", before_send)
+    return client

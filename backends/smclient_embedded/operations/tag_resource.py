@@ -1,0 +1,23 @@
+"""TagResource."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from smclient_embedded.context import RequestContext
+from smclient_embedded.deps import Deps, Request
+from smclient_embedded.finding import find_live_secret
+from smclient_embedded.tagging import tags_of
+
+
+def tag_resource(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
+    """Add tags; a key that exists gets the new value.
+
+    Raises:
+        ResourceNotFoundException, InvalidRequestException
+    """
+    secret = find_live_secret(context, deps, request["SecretId"])
+    tags = {**dict(secret.tags or ()), **dict(tags_of(request["Tags"]))}
+    deps.tx.put_secret(replace(secret, tags=tuple(tags.items()), changed_at=deps.now))
+    return {}

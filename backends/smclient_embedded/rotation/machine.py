@@ -1,0 +1,143 @@
+"""The states of a rotation, as values: how it begins, what its steps are, how it ends.
+
+    RotateSecret → AWSPENDING on an empty version, a job → createSecret, setSecret, testSecret,
+    finishSecret → AWSCURRENT on that version → AWSPENDING goes, dates are set, the job is gone
+
+A failed attempt changes nothing but the job: all four steps are tried again with the same token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from smclient.secret import AWSCURRENT, AWSPENDING
+from smclient_embedded.errors import InvalidParameterException
+from smclient_embedded.labels import pending_elsewhere
+from smclient_embedded.rotation.schedule import Schedule, ScheduleError, parse
+from smclient_embedded.store.ports import Keyring, Transaction
+from smclient_embedded.store.records import (
+    RotationJob,
+    RotationSettings,
+    SecretRecord,
+    VersionRecord,
+)
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+TEST_STEPS = ("testSecret",)
+
+_FIRST_RETRY = timedelta(minutes=2)
+_LAST_RETRY = timedelta(hours=1)
+
+
+def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) -> RotationSettings:
+    """The same settings with the window of the next rotation.
+
+    Raises:
+        InvalidParameterException: rules that make no schedule.
+    """
+    schedule = _schedule(settings)
+    if schedule is None:
+        return replace(settings, next_rotation_at=None, window_ends_at=None)
+    try:
+        window = schedule.next_window(now, anchor)
+    except ScheduleError as error:
+        raise InvalidParameterException(str(error)) from error
+    return replace(settings, next_rotation_at=window.start, window_ends_at=window.end)
+
+
+def _schedule(settings: RotationSettings) -> Schedule | None:
+    if settings.schedule_expression is None and settings.automatically_after_days is None:
+        return None
+    try:
+        return parse(
+            settings.schedule_expression,
+            duration=settings.duration,
+            days=settings.automatically_after_days,
+        )
+    except ScheduleError as error:
+        raise InvalidParameterException(str(error)) from error
+
+
+def begin(
+    tx: Transaction,
+    keys: Keyring,
+    secret: SecretRecord,
+    token: str,
+    *,
+    now: datetime,
+    test_only: bool = False,
+) -> None:
+    """Put AWSPENDING on version ``token`` and note the job.
+
+    The version is empty until the function fills it. For a test run it is a copy of the current
+    value, since testSecret alone is called.
+    """
+    version = VersionRecord(arn=secret.arn, version_id=token, created_at=now)
+    if test_only:
+        version = _copy_of_current(tx, keys, secret, version)
+    if tx.version(secret.arn, token) is None:
+        tx.put_version(version)
+    tx.put_label(secret.arn, AWSPENDING, token)
+    tx.put_rotation_job(
+        RotationJob(secret.arn, token, asked_at=now, due_at=now, test_only=test_only)
+    )
+
+
+def _copy_of_current(
+    tx: Transaction, keys: Keyring, secret: SecretRecord, version: VersionRecord
+) -> VersionRecord:
+    current = tx.version(secret.arn, tx.labels(secret.arn).get(AWSCURRENT, ""))
+    if current is None or current.sealed is None:
+        return version
+    context = {"SecretARN": secret.arn, "SecretVersionId": version.version_id}
+    plaintext = keys.open(current.sealed)
+    sealed = keys.seal(plaintext, key_id=secret.kms_key_id, context=context)
+    return replace(version, kind=current.kind, sealed=sealed)
+
+
+def event(job: RotationJob, step: str) -> dict[str, str]:
+    """What the function is called with."""
+    return {"Step": step, "SecretId": job.arn, "ClientRequestToken": job.token}
+
+
+def steps(job: RotationJob) -> tuple[str, ...]:
+    """What the function is called for, in order."""
+    return TEST_STEPS if job.test_only else STEPS
+
+
+def ended_well(job: RotationJob, tx: Transaction) -> bool:
+    """Whether the function did what it is for: AWSCURRENT is on the version of the job."""
+    return job.test_only or tx.labels(job.arn).get(AWSCURRENT) == job.token
+
+
+def complete(job: RotationJob, tx: Transaction, secret: SecretRecord, *, now: datetime) -> None:
+    """Take AWSPENDING away, set the dates, drop the job."""
+    labels = tx.labels(job.arn)
+    if labels.get(AWSPENDING) == job.token:
+        tx.remove_label(job.arn, AWSPENDING)
+    settings = secret.rotation
+    if settings is not None and not job.test_only:
+        settings = plan_next(replace(settings, last_rotated_at=now), now=now, anchor=now)
+        tx.put_secret(replace(secret, rotation=settings, changed_at=now))
+    tx.remove_rotation_job(job.arn)
+
+
+def put_off(job: RotationJob, tx: Transaction, reason: str, *, now: datetime) -> None:
+    """An attempt failed: note why, let go of the lease, try again later."""
+    wait = min(_FIRST_RETRY * 2**job.attempts, _LAST_RETRY)
+    tx.put_rotation_job(
+        replace(
+            job,
+            attempts=job.attempts + 1,
+            due_at=now + wait,
+            owner=None,
+            leased_until=None,
+            last_error=reason,
+        )
+    )
+
+
+def in_progress(tx: Transaction, arn: str) -> bool:
+    """Whether AWSPENDING is on a version other than AWSCURRENT's."""
+    return pending_elsewhere(tx.labels(arn)) is not None

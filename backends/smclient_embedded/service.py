@@ -1,0 +1,267 @@
+"""``EmbeddedService``: the whole service in one object, put together here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from smclient.backend import Backend, BackendUrl
+from smclient.clock import SYSTEM_CLOCK, Clock
+from smclient.errors import ConfigError
+from smclient_embedded.access import Authoriser, administrator_only
+from smclient_embedded.audit import AuditTrail
+from smclient_embedded.backend import EmbeddedBackend
+from smclient_embedded.context import Principal, RequestContext
+from smclient_embedded.deps import Deps
+from smclient_embedded.door import Door
+from smclient_embedded.functions import Handler, InProcessFunctions
+from smclient_embedded.ids import Ids, SystemIds
+from smclient_embedded.kms import MasterKey
+from smclient_embedded.metrics import Metrics
+from smclient_embedded.model import service_model
+from smclient_embedded.scheduler import Done, Scheduler
+from smclient_embedded.store import Scope, Store, Transaction, load_store
+
+DEFAULT_ACCOUNT = "123456789012"
+DEFAULT_REGION = "us-east-1"
+MASTER_KEY_FILE = "SMCLIENT_MASTER_KEY_FILE"
+_CHECK = "master-key-check"
+
+
+class EmbeddedService:
+    """AWS Secrets Manager in this process.
+
+    Args:
+        store: a URL: ``embedded://`` for a new store in memory, ``embedded:///abs/secrets.db`` for
+            an SQLite file; or a ready ``Store``.
+        account, region: where the administrator, the zero-configuration caller, is at home.
+        master_key: the key over all keys. Else ``?master_key_file=``, ``SMCLIENT_MASTER_KEY_FILE``,
+            a file beside SQLite's (made 0600), or, in memory, one that dies with the process.
+        clock, ids, authoriser: replaceable for tests; the authoriser lets the administrator do all
+            and others nothing.
+
+    Raises:
+        ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
+    """
+
+    def __init__(
+        self,
+        store: str | Store = "embedded://",
+        *,
+        account: str | None = None,
+        region: str | None = None,
+        master_key: MasterKey | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        ids: Ids | None = None,
+        authoriser: Authoriser = administrator_only,
+    ) -> None:
+        self.url = BackendUrl.parse(store if isinstance(store, str) else "embedded:")
+        self.account = account or self.url.options.get("account", DEFAULT_ACCOUNT)
+        self.region = region or self.url.options.get("region", DEFAULT_REGION)
+        if len(self.account) != 12 or not self.account.isdigit():
+            raise ConfigError(f"an account has 12 digits; {self.account!r} is none")
+        self._clock = clock
+        self._functions = InProcessFunctions()
+        self._store = load_store(self.url, clock=clock) if isinstance(store, str) else store
+        self._principals: dict[str, Principal] = {}
+        self._closed = False
+        try:
+            master = _recognised(self._store, self.url, master_key)
+        except BaseException:
+            self._store.close()
+            raise
+        self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
+        self._metrics = Metrics()
+        self._ids = ids or SystemIds()
+        self._door = Door(
+            store=self._store,
+            master=master,
+            model=service_model(),
+            authoriser=authoriser,
+            functions=self._functions,
+            audit=self.audit,
+            metrics=self._metrics,
+            clock=clock,
+            ids=self._ids,
+        )
+        self._scheduler = Scheduler(
+            self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
+        )
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def call(
+        self, operation: str, request: Mapping[str, Any], context: RequestContext | None = None
+    ) -> dict[str, Any]:
+        """Answer one call; as the administrator, unless a context says who asks.
+
+        Raises:
+            ServiceError: with AWS's code and message.
+        """
+        answer: dict[str, Any] = self._door.call(operation, request, context or self.context())
+        return answer
+
+    def context(
+        self, principal: Principal | str | None = None, region: str | None = None
+    ) -> RequestContext:
+        """The context of a new request."""
+        return RequestContext(
+            self.principal(principal), region or self.region, request_id=self._ids.uuid()
+        )
+
+    def backend(
+        self, principal: Principal | str | None = None, *, region: str | None = None
+    ) -> Backend:
+        """The service as a ``Backend`` for ``SecretsClient``. Closing it leaves the service open.
+
+        ``principal`` is a test aid, not a security boundary: whoever runs in this process can be
+        anybody.
+        """
+        return self._backend(self.principal(principal), region or self.region, close=lambda: None)
+
+    def client(
+        self,
+        service_name: str = "secretsmanager",
+        *,
+        region_name: str | None = None,
+        principal: Principal | str | None = None,
+    ) -> Any:
+        """A real botocore client, answered by this service without a socket."""
+        from smclient_embedded.http.json11 import answer
+        from smclient_embedded.http.wired import wired_client
+
+        caller, region = self.principal(principal), region_name or self.region
+
+        def answered(target: str, body: bytes) -> Any:
+            return answer(self._door, target, body, self.context(caller, region))
+
+        return wired_client(service_name, answered, region=region)
+
+    # --- setting up -----------------------------------------------------------------------------
+
+    def principal(self, principal: Principal | str | None = None) -> Principal:
+        """A caller by ARN; the administrator for ``None``. Raises ``ConfigError`` for an unknown
+        one."""
+        if isinstance(principal, Principal):
+            return principal
+        if principal is None:
+            return Principal.administrator(self.account)
+        if principal == f"arn:aws:iam::{self.account}:root":
+            return Principal.administrator(self.account)
+        if principal not in self._principals:
+            raise ConfigError(
+                f"there is no principal {principal!r}; make it with create_principal()"
+            )
+        return self._principals[principal]
+
+    def create_principal(self, name: str, *, account: str | None = None) -> str:
+        """Make a user and return its ARN. It may do nothing yet: policies are not there."""
+        account = account or self.account
+        arn = f"arn:aws:iam::{account}:user/{name}"
+        self._principals[arn] = Principal(arn, account)
+        return arn
+
+    def create_key(self, *, alias: str | None = None, region: str | None = None) -> str:
+        """Make a customer KMS key and return its ARN. Raises ``ConfigError`` where the store brings
+        its own keys."""
+        scope = Scope(self.account, region or self.region)
+        with self._store.transaction(write=True) as tx:
+            kms = self._deps_for(scope, tx).kms
+            if kms is None:
+                raise ConfigError("this store brings its own keys; it takes no KMS key")
+            return kms.create_key(alias=alias).arn
+
+    def register_function(self, name: str, handler: Handler, role: str | None = None) -> str:
+        """Make a callable a rotation function and return its ARN.
+
+        ``handler(event, context)`` is called for each step; ``context.secrets`` is a ``Backend``
+        that acts as ``role`` (a principal's ARN; the administrator unless given).
+        """
+        arn = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
+        self._functions.register(arn, name, handler, self.principal(role).arn)
+        return arn
+
+    # --- running and looking ----------------------------------------------------------------------
+
+    def run_due(self) -> Done:
+        """Run the rotations and deletions that are due now, and return what was done."""
+        return self._scheduler.run_due()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """CloudWatch-shaped counts of the calls so far."""
+        return self._metrics.snapshot()
+
+    def close(self) -> None:
+        """Write what audit holds back and close the store. Closing twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self.audit.flush()
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _backend(self, principal: Principal, region: str, *, close: Any) -> EmbeddedBackend:
+        def call(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+            return self.call(operation, request, self.context(principal, region))
+
+        return EmbeddedBackend(
+            call,
+            principal=principal,
+            region=region,
+            endpoint=self.url.text,
+            new_token=self._ids.uuid,
+            close=close,
+        )
+
+    def _deps_for(self, scope: Scope, tx: Transaction) -> Deps:
+        caller = Principal.administrator(scope.account)
+        context = RequestContext(caller, scope.region, request_id=self._ids.uuid())
+        return self._door.deps(context, tx, lambda version: None)
+
+    def _secrets_for(self, scope: Scope, role: str) -> Backend:
+        return self._backend(self.principal(role), scope.region, close=lambda: None)
+
+
+def open_backend(url: BackendUrl, *, clock: Clock) -> Backend:
+    """Entry point of ``embedded:``: a service of its own, closed with the backend."""
+    service = EmbeddedService(url.text, clock=clock)
+    principal = service.principal(url.options.get("principal"))
+    return service._backend(principal, service.region, close=service.close)
+
+
+def _recognised(store: Store, url: BackendUrl, given: MasterKey | None) -> MasterKey:
+    """The master key of a store. A store remembers by which one it was made and takes no other; a
+    key file is made only for a store that is new, so a lost one is never papered over."""
+    if store.keyring() is not None:
+        return given or MasterKey.random()
+    with store.transaction(write=True) as tx:
+        check = tx.setting(_CHECK)
+        master = given or _master_key(url, is_new=check is None)
+        if check is None:
+            tx.put_setting(_CHECK, master.check())
+        else:
+            master.verify(check)
+    return master
+
+
+def _master_key(url: BackendUrl, *, is_new: bool) -> MasterKey:
+    named = url.options.get("master_key_file") or os.environ.get(MASTER_KEY_FILE)
+    if named:
+        return MasterKey.from_file(Path(named), create=False)
+    if not url.path:
+        return MasterKey.random()
+    return MasterKey.from_file(Path(url.path + ".key"), create=is_new)

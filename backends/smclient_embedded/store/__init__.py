@@ -1,0 +1,76 @@
+"""Where the service keeps what it knows: the ports, the records, and the stores shipped here."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from smclient.backend import BackendUrl, load_plugin
+from smclient.clock import Clock
+from smclient_embedded.store.memory import MemoryStore
+from smclient_embedded.store.ports import Keyring, Store, StoreConflict, StoreError, Transaction
+from smclient_embedded.store.records import (
+    AuditRecord,
+    KeyRecord,
+    RotationJob,
+    RotationSettings,
+    Scope,
+    Sealed,
+    SecretPage,
+    SecretQuery,
+    SecretRecord,
+    VersionRecord,
+)
+
+STORES = "smclient.stores"
+"""Entry-point group: URL scheme to a callable ``(BackendUrl, clock=…) -> Store``."""
+
+OPTIONS = ("master_key_file", "account", "region", "principal")
+"""What an ``embedded:`` URL may say beside the path; all but the path is read by the service."""
+
+
+def open_store(url: BackendUrl, *, clock: Clock) -> Store:
+    """Entry point of ``embedded:``: memory without a path, else an SQLite file.
+
+    Raises:
+        UnknownSettingError: an option that nobody reads.
+        StoreError: the file cannot be opened, or is of another version.
+    """
+    url.take(*OPTIONS)
+    if not url.path:
+        return MemoryStore()
+    from smclient_embedded.store.sql import SqlStore  # SQLAlchemy: 0.5 s, only where a file is used
+
+    return SqlStore.sqlite(url.path)
+
+
+def load_store(url: BackendUrl, *, clock: Clock) -> Store:
+    """Open the store that a URL names, of whoever provides its scheme.
+
+    Raises:
+        UnknownBackendError, MissingExtraError, StoreError
+    """
+    shipped = {"embedded": "smclient_embedded.store:open_store"}
+    opener = load_plugin(STORES, url.scheme, shipped)
+    return cast(Store, opener(url, clock=clock))
+
+
+__all__ = [
+    "AuditRecord",
+    "KeyRecord",
+    "Keyring",
+    "MemoryStore",
+    "RotationJob",
+    "RotationSettings",
+    "Scope",
+    "Sealed",
+    "SecretPage",
+    "SecretQuery",
+    "SecretRecord",
+    "Store",
+    "StoreConflict",
+    "StoreError",
+    "Transaction",
+    "VersionRecord",
+    "load_store",
+    "open_store",
+]

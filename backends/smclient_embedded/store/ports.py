@@ -1,0 +1,186 @@
+"""The ports between the service and whatever keeps its secrets: ``Store`` and ``Keyring``.
+
+Semantics (labels, tokens, deletion windows) live in ``operations/``; a store only keeps records,
+finds them, and makes a transaction all or nothing. Values reach it ``Sealed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from smclient_embedded.store.records import (
+    AuditRecord,
+    KeyRecord,
+    RotationJob,
+    Scope,
+    Sealed,
+    SecretPage,
+    SecretQuery,
+    SecretRecord,
+    VersionRecord,
+)
+
+
+class StoreError(Exception):
+    """A store cannot be opened or used; the message says which, why and what to do."""
+
+
+class Transaction(Protocol):
+    """One view of the store. What it wrote is there as a whole after it ends well, or not at all.
+
+    ``put_…`` adds a record or takes the place of the one with the same key. Removing what is not
+    there is no error.
+    """
+
+    # secrets, by ARN
+    def secret(self, arn: str) -> SecretRecord | None:
+        """The secret of a whole ARN."""
+        ...
+
+    def secret_named(self, scope: Scope, name: str) -> SecretRecord | None:
+        """The secret of that name, also one marked for deletion."""
+        ...
+
+    def secrets_with_stem(self, stem: str) -> Sequence[SecretRecord]:
+        """Secrets whose ARN is ``stem``, a hyphen and six characters."""
+        ...
+
+    def page(self, scope: Scope, query: SecretQuery) -> SecretPage:
+        """A page of the secrets of a scope."""
+        ...
+
+    def put_secret(self, record: SecretRecord) -> None:
+        """Keep a secret. Another one of the same scope and name is a ``StoreConflict``."""
+        ...
+
+    def remove_secret(self, arn: str) -> None:
+        """Remove a secret with its versions, labels and rotation."""
+        ...
+
+    def secrets_to_delete(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
+        """Secrets whose recovery window is over."""
+        ...
+
+    # versions and labels, by ARN and version id
+    def version(self, arn: str, version_id: str) -> VersionRecord | None:
+        """One version."""
+        ...
+
+    def versions(self, arn: str) -> Sequence[VersionRecord]:
+        """All versions, oldest first."""
+        ...
+
+    def put_version(self, record: VersionRecord) -> None:
+        """Keep a version."""
+        ...
+
+    def remove_version(self, arn: str, version_id: str) -> None:
+        """Remove a version and its labels."""
+        ...
+
+    def labels(self, arn: str) -> Mapping[str, str]:
+        """Staging label to version id. A label is on one version at most."""
+        ...
+
+    def put_label(self, arn: str, label: str, version_id: str) -> None:
+        """Put a label on a version, taking it from wherever it was."""
+        ...
+
+    def remove_label(self, arn: str, label: str) -> None:
+        """Take a label away."""
+        ...
+
+    # rotations under way
+    def rotation_job(self, arn: str) -> RotationJob | None:
+        """The unfinished rotation of a secret."""
+        ...
+
+    def put_rotation_job(self, job: RotationJob) -> None:
+        """Keep an unfinished rotation."""
+        ...
+
+    def remove_rotation_job(self, arn: str) -> None:
+        """The rotation ended."""
+        ...
+
+    def claim_rotation_jobs(
+        self, now: datetime, *, owner: str, leased_until: datetime, limit: int
+    ) -> Sequence[RotationJob]:
+        """Take jobs that are due and that nobody holds. No two claims give the same job; each
+        raises its fence by one."""
+        ...
+
+    def rotations_due(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
+        """Secrets with rotation on whose next rotation date has come and that have no job."""
+        ...
+
+    # keys
+    def key(self, arn: str) -> KeyRecord | None:
+        """A KMS key by ARN."""
+        ...
+
+    def keys(self, scope: Scope) -> Sequence[KeyRecord]:
+        """The KMS keys of a scope."""
+        ...
+
+    def put_key(self, record: KeyRecord) -> None:
+        """Keep a KMS key."""
+        ...
+
+    # audit
+    def append_audit(self, records: Sequence[AuditRecord]) -> None:
+        """Add to the audit trail."""
+        ...
+
+    def audit(
+        self, scope: Scope, *, event_name: str | None = None, limit: int = 50
+    ) -> Sequence[AuditRecord]:
+        """The newest records of the audit trail, newest first."""
+        ...
+
+    # about the store
+    def setting(self, name: str) -> bytes | None:
+        """A setting of the store itself."""
+        ...
+
+    def put_setting(self, name: str, value: bytes) -> None:
+        """Keep a setting of the store itself."""
+        ...
+
+
+class StoreConflict(StoreError):
+    """A record would break a constraint: two secrets of one name in one scope."""
+
+
+class Store(Protocol):
+    """Where records are kept. Safe to use from many threads."""
+
+    def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:
+        """A transaction. With ``write`` no other writer is let in until it ends."""
+        ...
+
+    def keyring(self) -> Keyring | None:
+        """The store's own keys, if it brings them; else the service's KMS seals and opens."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class Keyring(Protocol):
+    """Seals and opens values. Nothing is encrypted twice."""
+
+    def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
+        """Seal under a key, ``None`` for the default one, with a data key of its own.
+
+        Raises ``EncryptionFailure`` of ``smclient_embedded.errors`` where the key is unusable.
+        """
+        ...
+
+    def open(self, sealed: Sealed) -> bytes:
+        """Open a value. Raises ``DecryptionFailure`` where key or seal is not good."""
+        ...
