@@ -113,8 +113,11 @@ class BackendUrl:
         try:
             parts = urlsplit(text)
             pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        except ValueError as error:
-            raise ConfigError(f"the {scheme}: backend URL cannot be read: {error}") from None
+        except ValueError:  # its text may repeat user and password
+            raise ConfigError(
+                f"the {scheme}: backend URL cannot be read; it reads "
+                "scheme://host/path?option=value, special characters percent-encoded"
+            ) from None
         options = dict(pairs)
         if len(options) != len(pairs):
             raise ConfigError(f"the {scheme}: backend URL names an option twice")

@@ -110,7 +110,9 @@ class SecretCache:
         self._aliases: dict[str, str] = {}
         self._seen: dict[str, str] = {}
         self._tallies: dict[str, Tally] = {}
-        self._home: tuple[str, str] | None = None
+        self._home: list[str] | None = None
+        self._dropped: dict[str, int] = {}
+        self._cleared = 0
         self.generation = 0
         self.evicted = 0
 
@@ -151,19 +153,21 @@ class SecretCache:
     ) -> Moved | None:
         """Hold a value that was fetched for ``ref``; tells if that shows AWSCURRENT moved.
 
-        A value that was asked for before an ``invalidate`` (its ``generation`` is over) is not
-        held.
+        A value that was asked for before an ``invalidate`` of its secret (``generation`` tells) is
+        not held, nor one that was asked for before the one that is held.
 
         Raises:
             IdentityMismatchError: it is the value of another secret.
         """
         check_identity(ref, value)
         with self._lock:
-            if generation != self.generation:
+            if self._is_over(ref, value, generation):
                 return None
             tally = self._tallies.setdefault(value.arn, Tally())
             entry = self._entries.get(value.arn) or _Entry(value.arn, value.name, tally)
             old = entry.held.get(_selector(ref))
+            if old is not None and old.fetched_at > fetched_at:
+                return None
             held = Held(
                 ref,
                 value,
@@ -209,14 +213,32 @@ class SecretCache:
         """Forget a secret, also what is being fetched of it just now."""
         with self._lock:
             self.generation += 1
-            entry = self._find(secret_id)
-            if entry is not None:
-                self._forget(entry)
+            if len(self._dropped) >= self._max_secrets:
+                self._dropped.clear()
+                self._cleared = self.generation
+            self._dropped[secret_id] = self.generation
+            for arn in [arn for arn in self._entries if self._means(secret_id, arn)]:
+                self._forget(self._entries[arn])
+
+    def refused(self, ref: SecretRef) -> None:
+        """Forget what a backend will not give any more: a version, or with AWSCURRENT the secret.
+
+        A stage that is absent or denied says nothing about the other versions.
+        """
+        if ref.is_current:
+            self.drop(ref.secret_id)
+            return
+        with self._lock:
+            entry = self._find(ref.secret_id)
+            if entry is not None and entry.held.pop(_selector(ref), None) is not None:
+                self._keep(entry)
 
     def clear(self) -> None:
         """Forget every secret."""
         with self._lock:
             self.generation += 1
+            self._cleared = self.generation
+            self._dropped.clear()
             self._entries.clear()
             self._aliases.clear()
             self.hot.clear()
@@ -246,6 +268,17 @@ class SecretCache:
         arn = self._aliases.get(secret_id)
         return None if arn is None else self._entries.get(arn)
 
+    def _is_over(self, ref: SecretRef, value: SecretValue, generation: int) -> bool:
+        names = (ref.secret_id, value.name, value.arn, value.arn[:-_SUFFIX])
+        dropped = max(self._dropped.get(name, 0) for name in names)
+        return generation < max(dropped, self._cleared)
+
+    def _means(self, secret_id: str, arn: str) -> bool:
+        if self._aliases.get(secret_id) == arn:
+            return True
+        named = arn[:-_SUFFIX].endswith(f":secret:{secret_id}")
+        return named and self._home in (None, _place(arn))
+
     def _note_version(self, value: SecretValue) -> Moved | None:
         before = self._seen.get(value.arn)
         self._seen[value.arn] = value.version_id
@@ -254,11 +287,10 @@ class SecretCache:
         return Moved(value.arn, before, value.version_id)
 
     def _name(self, entry: _Entry, asked: str) -> None:
-        place = tuple(entry.arn.split(":")[3:5])
         if not asked.startswith("arn:"):
-            self._home = (place[0], place[1])
+            self._home = _place(entry.arn)
         names = {asked, entry.arn, entry.arn[:-_SUFFIX]}
-        if place == self._home:
+        if _place(entry.arn) == self._home:
             names.add(entry.name)  # a bare name means the caller's own account and region
         for name in names:
             other = self._find(name)
@@ -326,6 +358,11 @@ def check_identity(ref: SecretRef, value: SecretValue) -> None:
             f"asked for secret {asked!r}, the backend answered with {value.name!r} ({value.arn}); "
             "nothing was cached. Check the endpoint."
         )
+
+
+def _place(arn: str) -> list[str]:
+    """Region and account."""
+    return arn.split(":")[3:5]
 
 
 def _selector(ref: SecretRef) -> Selector:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from smclient import boto_shapes, drivers, references
 from smclient.backend import Backend, Identity, open_backend, require_aws
@@ -207,7 +207,7 @@ class SecretsClient:
     def lazy(self, reference: str) -> LazySecret:
         """A value read anew at each use. The reference is checked now, the secret is read later."""
         parsed = references.parse(reference)
-        return LazySecret(str(parsed), lambda: self.resolve(parsed))
+        return LazySecret(str(parsed), lambda: references.as_text(self.resolve(parsed), parsed))
 
     def get_secret_value(
         self,
@@ -258,15 +258,16 @@ class SecretsClient:
         tell. See ``smclient.credentials`` for what is tried when the login is refused.
 
         Raises:
-            ConfigError: user or password among ``kwargs``.
+            ConfigError: user or password among ``kwargs``, or no telling which argument they are.
             CredentialFieldError: the secret lacks what a login needs.
             The driver's own error, with the versions tried as a note.
         """
-        mapping = drivers.argument_fields(factory, fields)
-        drivers.refuse_login_arguments(secret_id, kwargs)
+        make, args, kwargs = drivers.unwrap(factory, args, kwargs)
+        mapping = drivers.argument_fields(make, fields)
+        drivers.refuse_login_arguments(secret_id, kwargs, mapping)
 
         def open_one(value: SecretValue) -> T:
-            return factory(*args, **drivers.login_arguments(value, mapping, args, kwargs))
+            return cast(T, make(*args, **drivers.login_arguments(value, mapping, args, kwargs)))
 
         return self.login(secret_id, open_one, fields=drivers.login_fields(mapping))
 
@@ -279,7 +280,9 @@ class SecretsClient:
         **kwargs: Any,
     ) -> Callable[[], T]:
         """``connect`` as a zero-argument callable, for pools. Wrong arguments are refused now."""
-        drivers.refuse_login_arguments(secret_id, kwargs)
+        make, _, given = drivers.unwrap(factory, args, kwargs)
+        mapping = drivers.argument_fields(make, fields)
+        drivers.refuse_login_arguments(secret_id, given, mapping)
         return partial(self.connect, secret_id, factory, *args, fields=fields, **kwargs)
 
     def login(
@@ -347,6 +350,7 @@ class SecretsClient:
             self._closed = True
             self._worker.close()
             self._cache.clear()
+            self._logins.clear()
             self._backend.close()
 
     def __enter__(self) -> Self:

@@ -51,10 +51,13 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         for name in ("ttl", "max_stale", "login_wait"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < float("inf"), "0 or more")
-        _check("jitter", self.jitter, 0 <= self.jitter <= 0.9, "between 0 and 0.9")
+            value = getattr(self, name)
+            _check(name, value, _is(value, int, float) and 0 <= value < float("inf"), "0 or more")
+        good = _is(self.jitter, int, float) and 0 <= self.jitter <= 0.9
+        _check("jitter", self.jitter, good, "between 0 and 0.9")
         for name in ("max_secrets", "max_bytes"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+            value = getattr(self, name)
+            _check(name, value, _is(value, int) and value >= 1, "a whole number, 1 or more")
         _check("refresh", self.refresh, self.refresh in REFRESH_MODES, f"one of {REFRESH_MODES}")
         good = bool(self.ladder) and self.ladder[0] == AWSCURRENT and all(self.ladder)
         good = good and len(set(self.ladder)) == len(self.ladder)
@@ -93,6 +96,10 @@ class ClientConfig:
 def _check(name: str, value: object, good: bool, allowed: str) -> None:
     if not good:
         raise ConfigError(f"setting {name} is {value!r}; it must be {allowed}")
+
+
+def _is(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _hint(name: str, prefix: str, kinds: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ that went. The shell that drives it, sync or async, decides nothing. Rules it ke
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -101,19 +102,27 @@ class _Walk:
     logins_left: int = MAX_LOGINS
     under_way: bool = False
     moved: bool = False
+    signs: set[tuple[str, str]] = field(default_factory=set)
 
     def outcome(self, won: SecretValue | None = None, step: str | None = None) -> Outcome:
         return Outcome(self.secret, won, step, tuple(self.tried.values()), tuple(self.skipped))
 
     def see(self, stage: str, value: SecretValue) -> None:
         """Notice from an answer that labels move."""
-        if stage == AWSCURRENT:
-            self.moved |= self.current != value.version_id
+        if stage == AWSCURRENT and value.version_id != self.current:
             self.current = value.version_id
+            self.note_move(stage, value)
         elif stage == AWSPENDING and value.version_id != self.current:
             self.under_way = True
         elif stage == AWSPREVIOUS and value.version_id == self.current:
-            self.moved = True
+            self.note_move(stage, value)
+
+    def note_move(self, stage: str, value: SecretValue) -> None:
+        """The first such sign is worth another round at once; the same again is a lagging read."""
+        sign = (stage, value.version_id)
+        self.moved |= sign not in self.signs
+        self.under_way |= sign in self.signs
+        self.signs.add(sign)
 
     def wants(self, value: SecretValue) -> bool:
         """Whether these credentials are worth a login."""
@@ -217,6 +226,7 @@ def drive(
     reply: Any = None
     connection: C | None = None
     last_error: Exception | None = None
+    handled = sys.exception()  # what a caller is handling already says nothing about this login
     while True:
         try:
             step = plan.send(reply)
@@ -234,12 +244,14 @@ def drive(
                     connection = login(value)
                 except Exception as error:  # noqa: BLE001  each driver has a tree of its own
                     last_error = last_error if _of_no_use(error, last_error) else error
-                    reply = drivers.verdict(error) if last_error is error else Verdict.YES
+                    reply = Verdict.YES
+                    if last_error is error:
+                        reply = drivers.verdict(error, but=handled)
                     if reply is not Verdict.NO:
                         refused()
     if outcome.won is not None:
         return outcome, connection  # type: ignore[return-value]  # won means login() returned it
-    raise _told(last_error, outcome)
+    raise _told(last_error, outcome, handled)
 
 
 def _of_no_use(error: Exception, before: Exception | None) -> bool:
@@ -247,13 +259,13 @@ def _of_no_use(error: Exception, before: Exception | None) -> bool:
     return before is not None and isinstance(error, SecretContentError)
 
 
-def _told(error: Exception | None, outcome: Outcome) -> Exception:
+def _told(error: Exception | None, outcome: Outcome, handled: BaseException | None) -> Exception:
     if error is None:
         error = LoginHeldBackError(
             f"{outcome.note()}; a login would repeat what a database refused in five whole rounds "
             "within a minute and may lock the account; it is tried again after 30 s"
         )
-    drivers.scrub(error)
+    drivers.scrub(error, but=handled)
     error.add_note(outcome.note())
     return error
 
@@ -297,6 +309,13 @@ class LoginMemory:
             elif step != REMEMBERED:
                 self._winners[secret] = (value, now)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._winners.clear()
+            self._moved_at.clear()
+            self._losses.clear()
+
     def moved(self, secret: str, now: float) -> None:
         """AWSCURRENT moved: winners of before are over."""
         with self._lock:
@@ -311,7 +330,9 @@ class LoginMemory:
             return moved_at is not None and now - moved_at <= _RECENT
 
     def lost(self, secret: str, tried: dict[bytes, str], now: float) -> None:
-        """A whole ladder failed: one step nearer to the breaker."""
+        """A whole ladder failed: one step nearer to the breaker, unless all was held back."""
+        if not tried:
+            return
         with self._lock:
             losses = self._losses.setdefault(secret, [])
             losses.append((now, frozenset(tried)))

@@ -53,14 +53,15 @@ _MYSQL_MAYBE = frozenset({1698})
 _MONGO_YES = frozenset({18, 8000})
 
 
-def verdict(error: BaseException) -> Verdict:
+def verdict(error: BaseException, *, but: BaseException | None = None) -> Verdict:
     """Classify the error of a failed login by the driver that raised it.
 
-    Looks through what wraps it: SQLAlchemy's ``orig``, Django's and others' causes.
+    Looks through what wraps it: SQLAlchemy's ``orig``, Django's and others' causes; ``but`` not
+    through an error that was being handled when the login began.
     """
     found = Verdict.NO
-    for layer in _layers(error):
-        family = _FAMILIES.get(type(layer).__module__.partition(".")[0])
+    for layer in _layers(error, but):
+        family = _FAMILIES.get(_module(layer))
         if family is not None:
             answer = family(layer)
             if answer is Verdict.YES:
@@ -70,8 +71,12 @@ def verdict(error: BaseException) -> Verdict:
     return found
 
 
-def _layers(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _module(of: object) -> str:
+    return (getattr(of, "__module__", None) or "").partition(".")[0]
+
+
+def _layers(error: BaseException, but: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set() if but is None else {id(but)}
     queue: list[BaseException | None] = [error]
     while queue and len(seen) < 10:
         layer = queue.pop(0)
@@ -132,10 +137,14 @@ _FAMILIES: dict[str, Callable[[BaseException], Verdict]] = {
 }
 
 
-def scrub(error: BaseException) -> None:
+def scrub(error: BaseException, *, but: BaseException | None = None) -> None:
     """Cut the ways from a driver's error to the password: psycopg keeps the connection on it, and
-    that shows the password in its ``repr``."""
-    for layer in _layers(error):
+    that shows the password in its ``repr``; the frames of drivers hold it in connection strings."""
+    layers = list(_layers(error, but))
+    of_a_driver = any(_module(layer) in _FAMILIES for layer in layers)
+    for layer in layers:
+        if of_a_driver:
+            layer.__traceback__ = None
         for name in ("_pgconn", "pgconn"):
             if getattr(layer, name, None) is not None:
                 try:
@@ -180,6 +189,7 @@ _SYNONYMS = {
     "db": "dbname",
 }
 LOGIN_FIELDS = ("username", "password")
+_ADDRESS_FIELDS = ("host", "dbname")
 _LOGIN_ARGUMENTS = frozenset({"user", "username", "password", "passwd"})
 
 
@@ -190,14 +200,14 @@ def argument_fields(
 
     ``fields`` decides where given; else the module the factory comes from; else the names of its
     parameters; else psycopg's names.
+
+    Raises:
+        ConfigError: none of the factory's parameters takes a password.
     """
-    if fields is not None:
+    if fields:
         return fields
-    while isinstance(factory, functools.partial):
-        factory = factory.func
-    module = (getattr(factory, "__module__", None) or "").partition(".")[0]
-    if module in _ARGUMENTS:
-        return _ARGUMENTS[module]
+    if _module(factory) in _ARGUMENTS:
+        return _ARGUMENTS[_module(factory)]
     import inspect
 
     try:
@@ -205,9 +215,25 @@ def argument_fields(
     except (TypeError, ValueError):
         return _POSTGRESQL
     named = {p.name: _SYNONYMS[p.name] for p in parameters if p.name in _SYNONYMS}
-    if named or not any(p.kind is p.VAR_KEYWORD for p in parameters):
+    if "password" in named.values():
         return named
-    return _POSTGRESQL
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return {"user": "username", "password": "password", **named} if named else _POSTGRESQL
+    raise ConfigError(
+        f"{getattr(factory, '__qualname__', factory)} has no parameter for a password; say "
+        "which parameter takes what with fields={argument: field of the secret}, or use login()"
+    )
+
+
+def unwrap(
+    factory: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """The factory inside ``functools.partial``, and all arguments that its caller has given."""
+    while isinstance(factory, functools.partial):
+        args = factory.args + args
+        kwargs = {**factory.keywords, **kwargs}
+        factory = factory.func
+    return factory, args, dict(kwargs)
 
 
 def login_arguments(
@@ -229,13 +255,17 @@ def login_arguments(
         if field in LOGIN_FIELDS or argument in _LOGIN_ARGUMENTS:
             arguments[argument] = _login_field(value, field)
         elif not args and argument not in kwargs and found.get(field) is not None:
-            arguments[argument] = _port(value, found[field]) if argument == "port" else found[field]
+            read = _port if argument == "port" else _address
+            arguments[argument] = read(value, field)
     return {**arguments, **kwargs}
 
 
-def refuse_login_arguments(secret_id: str, kwargs: Mapping[str, Any]) -> None:
+def refuse_login_arguments(
+    secret_id: str, kwargs: Mapping[str, Any], mapping: Mapping[str, str]
+) -> None:
     """User and password come from the secret only. Raises ``ConfigError``."""
-    clash = sorted(_LOGIN_ARGUMENTS & kwargs.keys())
+    mapped = {argument for argument, field in mapping.items() if field in LOGIN_FIELDS}
+    clash = sorted((_LOGIN_ARGUMENTS | mapped) & kwargs.keys())
     if clash:
         raise ConfigError(
             f"{' and '.join(clash)} come from secret {secret_id!r}; leave them out of the call"
@@ -243,9 +273,10 @@ def refuse_login_arguments(secret_id: str, kwargs: Mapping[str, Any]) -> None:
 
 
 def login_fields(mapping: Mapping[str, str]) -> tuple[str, ...]:
-    """The fields of the secret that make up the credentials, given driver arguments to fields."""
-    chosen = (f for a, f in mapping.items() if a in _LOGIN_ARGUMENTS or f in LOGIN_FIELDS)
-    return tuple(dict.fromkeys(chosen))
+    """The fields of the secret that make up the credentials, given driver arguments to fields; all
+    of them where none has the name of a user or a password."""
+    chosen = [f for a, f in mapping.items() if a in _LOGIN_ARGUMENTS or f in LOGIN_FIELDS]
+    return tuple(dict.fromkeys(chosen or mapping.values()))
 
 
 def _login_field(value: SecretValue, field: str) -> str:
@@ -258,9 +289,14 @@ def _login_field(value: SecretValue, field: str) -> str:
     return content
 
 
-def _port(value: SecretValue, port: Any) -> int:
+def _address(value: SecretValue, field: str) -> Any:
+    content = value.fields[field]  # plain where it is no secret: drivers show it in their errors
+    return str(content) if field in _ADDRESS_FIELDS else content
+
+
+def _port(value: SecretValue, field: str) -> int:
     try:
-        return int(port)
+        return int(value.fields[field])
     except (TypeError, ValueError):
         raise CredentialFieldError(
             f"secret {value.name!r}: its field 'port' is not a number"

@@ -262,7 +262,7 @@ def explain(error: BackendError, *, secret: str, stage: str | None = None) -> Ba
     """The same error with the secret (and stage) named in its message, for the caller to read."""
     where = f"secret {secret!r}" + (f", stage {stage}" if stage else "")
     text = str(error)
-    if secret in text:
+    if repr(secret) in text:
         return error
     told = type(error)(f"{where}: {text}", code=error.code, attempts=error.attempts)
     told.__cause__ = error.__cause__

@@ -89,6 +89,7 @@ class Usage:
         coalesced: misses that shared the call of another reader.
         logins: logins won, by the step of the ladder that won them.
         failed_logins: logins that a database refused on the way.
+        batched: values that came by BatchGetSecretValue, which AWS may bill by secret.
         baselines: for each other client, the calls it would have made for the same reads.
         seconds: how long the client has lived.
     """
@@ -108,6 +109,7 @@ class Usage:
     baselines: Mapping[str, Mapping[str, int]]
     seconds: float
     secrets: int = 0
+    batched: int = 0
 
     @property
     def reads(self) -> int:
@@ -154,7 +156,10 @@ class Meter:
         with self._lock:
             self._calls[operation] += attempts
             if attempts:
-                self._kms.update(self._customer_key.get(arn) for arn in values_of)
+                values = [self._customer_key.get(arn) for arn in values_of]
+                self._kms.update(values)
+                if operation == "BatchGetSecretValue":
+                    self._counts["batched"] += len(values)
 
     def failed(self, operation: str, attempts: int, code: str) -> None:
         """A backend was asked and refused."""
@@ -207,4 +212,5 @@ class Meter:
                 },
                 seconds=now - self.started,
                 secrets=secrets,
+                batched=self._counts["batched"],
             )

@@ -53,6 +53,8 @@ class Cost:
     kms_calls: Decimal = Decimal(0)
     kms_unknown: Decimal = Decimal(0)
     """What the calls under unknown keys would add if those were customer keys. Not in ``total``."""
+    batch_unknown: Decimal = Decimal(0)
+    """What BatchGetSecretValue would add if it were billed by secret. Not in ``total``."""
 
     @property
     def total(self) -> Decimal:
@@ -86,8 +88,12 @@ def monthly_cost(
 
 def usage_cost(usage: Usage, price_book: PriceBook = PRICE_BOOK) -> Cost:
     """What the calls of a usage cost: API calls, and KMS calls under known customer keys."""
+    batch_calls = usage.api_calls.get("BatchGetSecretValue", 0)
+    by_secret = max(0, usage.batched - batch_calls) * price_book.api_call
+    by_call = calls_cost(usage.api_calls, price_book)
     return Cost(
-        api_calls=calls_cost(usage.api_calls, price_book),
+        api_calls=by_call + by_secret if price_book.batch_per_secret else by_call,
+        batch_unknown=Decimal(0) if price_book.batch_per_secret else by_secret,
         kms_calls=usage.kms_billed * price_book.kms_call,
         kms_unknown=usage.kms_unknown * price_book.kms_call,
     )

@@ -61,7 +61,7 @@ class Reader:
         state = Freshness.EXPIRED if held is None else held.freshness(now, max_age)
         if held is None or state is Freshness.EXPIRED:
             self._meter.count("misses")
-            return self.fetch(ref, count_as_read=True)
+            return self.fetch(ref, newer=max_age is not None, count_as_read=True)
         self._enter(held, now)
         if state is Freshness.STALE:
             self._meter.count("stale_hits")
@@ -77,12 +77,7 @@ class Reader:
         self, ref: SecretRef, *, newer: bool = False, count_as_read: bool = False
     ) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
-        try:
-            value, led = self._flights.do(ref, lambda: self._ask(ref), newer=newer)
-        except SmclientError as error:
-            if not may_serve_stale(error):
-                self.cache.drop(ref.secret_id)
-            raise
+        value, led = self._flights.do(ref, lambda: self._ask(ref), newer=newer)
         if not led:
             self._meter.count("coalesced")
         if count_as_read:
@@ -164,8 +159,11 @@ class Reader:
                 self._worker.submit(lambda: self._hooks.emit(event))
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Any operation, metered."""
-        return self._called(operation, lambda: self._backend.call(operation, parameters)).value
+        """Any operation, metered. DescribeSecret tells which key a secret is under."""
+        answer = self._called(operation, lambda: self._backend.call(operation, parameters)).value
+        if operation == "DescribeSecret" and "ARN" in answer:
+            self._meter.learned_key(answer["ARN"], answer.get("KmsKeyId"))
+        return answer
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -173,9 +171,11 @@ class Reader:
         generation, started = self.cache.generation, self._monotonic()
         try:
             answer = self._called("GetSecretValue", lambda: self._backend.fetch(ref))
-        except BackendError as error:
+            check_identity(ref, answer.value)
+        except SmclientError as error:
+            if not may_serve_stale(error):
+                self.cache.refused(ref)
             raise _explained(error, ref) from error.__cause__
-        check_identity(ref, answer.value)
         self.keep(ref, answer.value, started, generation)
         return answer.value
 
@@ -198,11 +198,17 @@ class Reader:
 
     def _refresh_behind(self, held: Held) -> None:
         """Refresh a value that is being served meanwhile."""
+        current = self.cache.look(held.ref)
+        if current is None or (current.fetched_at, current.failures) != (
+            held.fetched_at,
+            held.failures,
+        ):
+            return  # it was refreshed, or tried in vain, since this work was queued
         try:
             self.fetch(held.ref)
         except SmclientError as error:
             if not may_serve_stale(error):
-                return  # fetch dropped it; the next reader asks and is told
+                return  # it was dropped; the next reader asks and is told
             failures = held.failures + 1
             now = self._monotonic()
             due_at = self._policy.retry_at(now, failures, random.random())  # noqa: S311

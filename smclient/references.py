@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from smclient.errors import InvalidReferenceError, NotJsonError
-from smclient.secret import RedactedStr, SecretRef, SecretValue
+from smclient.errors import InvalidReferenceError, NotJsonError, NotTextError
+from smclient.secret import RedactedStr, SecretRef, SecretValue, hidden
 
 SCHEME = "secret://"
 SPRING = "aws-secretsmanager:"
@@ -74,11 +74,13 @@ class Template:
     def render(self, read: Callable[[Reference], Any]) -> str:
         """The text with every reference replaced by its value."""
         return RedactedStr(
-            "".join(part if isinstance(part, str) else _as_text(read(part)) for part in self.parts)
+            "".join(
+                part if isinstance(part, str) else as_text(read(part), part) for part in self.parts
+            )
         )
 
     def __str__(self) -> str:
-        return "".join(str(part) for part in self.parts)
+        return "".join(part if isinstance(part, str) else _dynamic(part) for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,26 +155,26 @@ def pick(value: SecretValue, reference: Reference) -> Any:
     A flat key wins over JMESPath. Strings come as strings, numbers and objects as JSON has them.
 
     Raises:
-        NotJsonError, SecretKeyError: unless the reference is optional; then the answer is ``None``.
+        NotJsonError: a key is asked of what is no JSON object.
+        SecretKeyError: it has no such key; an optional reference gives ``None`` then.
     """
     if reference.key is None:
         return value.binary if value.is_binary else value.text
     fields = value.fields
     if reference.key in fields:
         return value[reference.key]
-    found = _search(reference, fields)
+    found = _search(reference.key, value)
     if found is None and not reference.optional:
         raise value.no_key(reference.key)
-    return RedactedStr(found) if isinstance(found, str) else found
+    return found
 
 
-def _search(reference: Reference, fields: Mapping[str, Any]) -> Any:
+def _search(key: str, value: SecretValue) -> Any:
     import jmespath
-    from jmespath.exceptions import JMESPathError
 
     try:
-        return jmespath.search(reference.key, dict(fields))
-    except JMESPathError:
+        return hidden(jmespath.search(key, value.json()))  # its functions know plain str only
+    except (ValueError, RecursionError):
         return None  # a key that is no JMESPath expression is simply not there
 
 
@@ -291,25 +293,43 @@ def _quote(text: str) -> str:
     return text.replace("%", "%25").replace("?", "%3F").replace("#", "%23").replace("&", "%26")
 
 
-def _as_text(value: Any) -> str:
+def _dynamic(reference: Reference) -> str:
+    ref = reference.ref
+    stage = "" if ref.is_current else ref.version_stage or ""
+    segments = f"SecretString:{reference.key or ''}:{stage}:{ref.version_id or ''}".rstrip(":")
+    return f"{_DYNAMIC_START}{ref.secret_id}:{segments}}}}}"
+
+
+def as_text(value: Any, reference: AnyReference) -> str:
+    """What a reference resolved to, as text: nothing for an absent value, JSON for an object.
+
+    Raises:
+        NotTextError: it is bytes that are no UTF-8.
+    """
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
-        return value.decode()
+        try:
+            return RedactedStr(value.decode())
+        except UnicodeDecodeError:
+            pass  # that error holds the whole value, so it is not chained
+        value = None
+        raise NotTextError(f"{reference} is binary and no UTF-8, so it cannot be used as text")
     import json
 
-    return json.dumps(value)
+    return RedactedStr(json.dumps(value))
 
 
 def _as_object(part: Reference, value: Any) -> Mapping[str, Any]:
     import json
 
     try:
-        parsed = json.loads(value)
-    except ValueError:
+        parsed = hidden(json.loads(value))
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
+        parsed = value = None
         raise NotJsonError(f"secret {part.ref.secret_id!r} is no JSON object; it cannot be merged")
     return parsed

@@ -69,13 +69,11 @@ class RedactedStr(str):
         raise TypeError("a secret string refuses pickling; pass str(value) if that is meant")
 
 
-class _KeyedText:
+class _Fields(dict[str, Any]):
     """A JSON object read once: keys are looked up in it without parsing again."""
 
-    __slots__ = ("fields",)
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self.fields = fields
+    def __repr__(self) -> str:
+        return f"{{{MASK}}}"
 
 
 class SecretValue:
@@ -123,7 +121,7 @@ class SecretValue:
         self.created_date = created_date
         self._text = None if text is None else RedactedStr(text)
         self._binary = binary
-        self._keyed: _KeyedText | None = None
+        self._keyed: _Fields | None = None
 
     @property
     def is_binary(self) -> bool:
@@ -149,7 +147,7 @@ class SecretValue:
         text = self.text
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # the parser's own error holds the whole text, so it is not chained
         raise NotJsonError(f"secret {self.name!r} is not JSON; read .text, or store a JSON object")
 
@@ -157,14 +155,13 @@ class SecretValue:
     def fields(self) -> Mapping[str, Any]:
         """The top-level fields of a JSON object. Raises ``NotJsonError``. Do not change it."""
         if self._keyed is None:
-            parsed = self.json()
-            if not isinstance(parsed, dict):
-                raise NotJsonError(
-                    f"secret {self.name!r} is JSON but not an object, so it has no keys; "
-                    "read .json() instead"
-                )
-            self._keyed = _KeyedText({k: _hidden(v) for k, v in parsed.items()})
-        return self._keyed.fields
+            self._keyed = _fields_of(self.json())
+        if self._keyed is None:
+            raise NotJsonError(
+                f"secret {self.name!r} is JSON but not an object, so it has no keys; "
+                "read .json() instead"
+            )
+        return self._keyed
 
     def __getitem__(self, key: str) -> Any:
         """One top-level field. Raises ``NotJsonError`` or ``SecretKeyError``."""
@@ -222,8 +219,17 @@ def _same(one: bytes, other: bytes) -> bool:
     return compare_digest(one, other)
 
 
-def _hidden(value: Any) -> Any:
-    return RedactedStr(value) if isinstance(value, str) else value
+def _fields_of(parsed: Any) -> _Fields | None:
+    return _Fields(hidden(parsed)) if isinstance(parsed, dict) else None
+
+
+def hidden(value: Any) -> Any:
+    """JSON content with every string in it hidden from ``repr``, however deep."""
+    if isinstance(value, str):
+        return RedactedStr(value)
+    if isinstance(value, dict):
+        return {key: hidden(item) for key, item in value.items()}
+    return [hidden(item) for item in value] if isinstance(value, list) else value
 
 
 class LazySecret:

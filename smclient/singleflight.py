@@ -38,28 +38,36 @@ class SingleFlight(Generic[T]):
 
         Raises:
             Whatever ``fetch`` raises. Each follower gets an error of its own, caused by the
-            leader's, so that no traceback grows by being raised many times.
+            leader's, so that no traceback grows by being raised many times. What interrupts the
+            leader itself (Ctrl-C) is not passed on: its followers ask anew.
         """
-        with self._lock:
-            running = self._flights.get(key)
-            if running is None:
-                flight, leads, before = _Flight[T](), True, None
-                self._flights[key] = flight
-            elif not newer:
-                flight, leads, before = running, False, None
-            elif running.next is None:
-                flight, leads, before = _Flight[T](), True, running
-                running.next = flight
-            else:
-                flight, leads, before = running.next, False, None
-        if leads:
+        while True:
+            with self._lock:
+                running = self._flights.get(key)
+                if running is None:
+                    flight, leads, before = _Flight[T](), True, None
+                    self._flights[key] = flight
+                elif not newer:
+                    flight, leads, before = running, False, None
+                elif running.next is None:
+                    flight, leads, before = _Flight[T](), True, running
+                    running.next = flight
+                else:
+                    flight, leads, before = running.next, False, None
+            if leads:
+                return self._lead(key, flight, before, fetch), True
+            flight.done.wait()
+            if flight.error is None:
+                return flight.result, False  # type: ignore[return-value]  # set before done is
+            if isinstance(flight.error, Exception):
+                raise _fresh_copy(flight.error) from flight.error
+
+    def _lead(
+        self, key: Hashable, flight: _Flight[T], before: _Flight[T] | None, fetch: Callable[[], T]
+    ) -> T:
+        try:
             if before is not None:
                 before.done.wait()
-            return self._lead(key, flight, fetch), True
-        return self._follow(flight), False
-
-    def _lead(self, key: Hashable, flight: _Flight[T], fetch: Callable[[], T]) -> T:
-        try:
             flight.result = fetch()
             return flight.result
         except BaseException as error:
@@ -67,21 +75,17 @@ class SingleFlight(Generic[T]):
             raise
         finally:
             with self._lock:
-                if flight.next is None:
+                running = self._flights[key]
+                if running is not flight:
+                    running.next = None  # interrupted while it waited for its turn
+                elif flight.next is None:
                     del self._flights[key]
                 else:
                     self._flights[key] = flight.next
             flight.done.set()
 
-    @staticmethod
-    def _follow(flight: _Flight[T]) -> T:
-        flight.done.wait()
-        if flight.error is not None:
-            raise _fresh_copy(flight.error) from flight.error
-        return flight.result  # type: ignore[return-value]  # set before done is
 
-
-def _fresh_copy(error: BaseException) -> BaseException:
+def _fresh_copy(error: Exception) -> Exception:
     copy = type(error).__new__(type(error), *error.args)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)

@@ -1,0 +1,41 @@
+"""``smclient get``: print one secret, or one key of it. The only verb that prints a value."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from smclient.client import SecretsClient
+from smclient.references import is_reference
+
+
+@click.command()
+@click.argument("secret")
+@click.option("--backend", metavar="URL", help="Default: SMCLIENT_BACKEND, else aws://.")
+@click.option("--stage", metavar="LABEL", help="A staging label other than AWSCURRENT.")
+@click.option("--json", "as_json", is_flag=True, help='{"name","arn","version_id","value"}.')
+def get(secret: str, backend: str | None, stage: str | None, as_json: bool) -> None:
+    """Print the value of SECRET: a name, an ARN, or a reference such as secret://prod/db#password."""
+    with SecretsClient(backend) as client:
+        if is_reference(secret):
+            value: Any = client.resolve(secret)
+            shown: dict[str, Any] = {"reference": secret}
+        else:
+            found = client.get(secret, version_stage=stage)
+            value = found.binary if found.is_binary else found.text
+            shown = {"name": found.name, "arn": found.arn, "version_id": found.version_id}
+        if as_json:
+            click.echo(json.dumps({**shown, "value": _printable(value)}))
+        elif isinstance(value, bytes):
+            sys.stdout.buffer.write(value)
+        else:
+            click.echo(value if isinstance(value, str) else json.dumps(value))
+
+
+def _printable(value: Any) -> Any:
+    import base64
+
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

@@ -1,0 +1,198 @@
+"""The base of every rotation function: checks, order and labels once; a strategy fills in the rest.
+
+    class MyFunction(RotationFunction):
+        def new_value(self, rotation): ...      # createSecret: the next value
+        def set_value(self, rotation): ...      # setSecret: make it valid where it is used
+        def test_value(self, rotation): ...     # testSecret: prove that it is
+
+Secrets Manager calls it with ``{"Step", "SecretId", "ClientRequestToken"}``, once for each step,
+and again from the start after a failure; so every step may find its work done already.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smclient.backend import Backend, load_backend
+from smclient.errors import ResourceNotFoundError, RotationStepError
+from smclient.rotation.passwords import PasswordRules
+from smclient.secret import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    SecretDescription,
+    SecretRef,
+    SecretValue,
+)
+
+logger = logging.getLogger("smclient.rotation")
+
+ENDPOINT = "SECRETS_MANAGER_ENDPOINT"
+_STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """One rotation of one secret, as a step sees it."""
+
+    secrets: Backend
+    arn: str
+    token: str
+
+    def current(self) -> SecretValue:
+        """The value that holds now. Raises ``ResourceNotFoundError`` if the secret has none."""
+        return self.secrets.fetch(SecretRef(self.arn)).value
+
+    def pending(self) -> SecretValue | None:
+        """The value of this rotation, once createSecret stored it."""
+        return self._optional(SecretRef(self.arn, AWSPENDING, self.token))
+
+    def previous(self) -> SecretValue | None:
+        """The value before the current one, if there is one."""
+        return self._optional(SecretRef(self.arn, AWSPREVIOUS))
+
+    def the_pending(self) -> SecretValue:
+        """The value of this rotation. Raises ``RotationStepError`` before createSecret."""
+        value = self.pending()
+        if value is None:
+            raise RotationStepError(f"secret {self.arn}: createSecret has stored no value yet")
+        return value
+
+    def random_password(self, rules: PasswordRules) -> str:
+        """A password by these rules, from GetRandomPassword."""
+        answer = self.secrets.call("GetRandomPassword", rules.parameters()).value
+        return str(answer["RandomPassword"])
+
+    def _optional(self, ref: SecretRef) -> SecretValue | None:
+        try:
+            return self.secrets.fetch(ref).value
+        except ResourceNotFoundError:
+            return None
+
+
+class RotationFunction:
+    """A rotation function: an instance is the handler, ``handler(event, context)``.
+
+    It reaches Secrets Manager through ``context.secrets`` where the embedded service calls it, else
+    through boto3 at ``SECRETS_MANAGER_ENDPOINT``, as AWS's own functions do.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._own_backend: Backend | None = None
+
+    # --- what a strategy says -------------------------------------------------------------------
+
+    def new_value(self, rotation: Rotation) -> Mapping[str, Any] | str | bytes:
+        """The next value: a mapping is stored as JSON. Called once for a rotation."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to make a new value")
+
+    def set_value(self, rotation: Rotation) -> None:
+        """Make the pending value valid where it is used. May find that it is already."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to set a value")
+
+    def test_value(self, rotation: Rotation) -> None:
+        """Raise unless the pending value works."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to test a value")
+
+    # --- the four steps -------------------------------------------------------------------------
+
+    def __call__(self, event: Mapping[str, Any], context: Any = None) -> None:
+        """Do one step.
+
+        Raises:
+            RotationStepError: the event or the state of the secret does not allow the step.
+            SmclientError: Secrets Manager refused; or whatever the strategy raises.
+        """
+        step, rotation = self._read(event, context)
+        described = rotation.secrets.describe(rotation.arn).value
+        if not _has_work(rotation, described):
+            logger.info("%s: %s is AWSCURRENT already", step, rotation.token)
+            return
+        if step == "createSecret":
+            self._create(rotation)
+        elif step == "setSecret":
+            self.set_value(rotation)
+        elif step == "testSecret":
+            self.test_value(rotation)
+        else:
+            _finish(rotation, described)
+        logger.info("%s: done for version %s of %s", step, rotation.token, rotation.arn)
+
+    def _create(self, rotation: Rotation) -> None:
+        rotation.current()  # a secret without a current value cannot be rotated: say so now
+        if rotation.pending() is not None:
+            return
+        value = self.new_value(rotation)
+        member = "SecretBinary" if isinstance(value, bytes) else "SecretString"
+        content = json.dumps(value) if isinstance(value, Mapping) else value
+        rotation.secrets.call(
+            "PutSecretValue",
+            {
+                "SecretId": rotation.arn,
+                "ClientRequestToken": rotation.token,
+                "VersionStages": [AWSPENDING],
+                member: content,
+            },
+        )
+
+    def _read(self, event: Mapping[str, Any], context: Any) -> tuple[str, Rotation]:
+        missing = [n for n in ("Step", "SecretId", "ClientRequestToken") if not event.get(n)]
+        if missing:
+            raise RotationStepError(
+                f"the event lacks {', '.join(missing)}; this is a rotation function of Secrets "
+                "Manager and is called by it"
+            )
+        step = str(event["Step"])
+        if step not in _STEPS:
+            raise RotationStepError(f"unknown step {step!r}; the steps are {', '.join(_STEPS)}")
+        secrets = getattr(context, "secrets", None) or self._backend()
+        return step, Rotation(secrets, str(event["SecretId"]), str(event["ClientRequestToken"]))
+
+    def _backend(self) -> Backend:
+        """boto3 at the endpoint that Lambda's environment names, kept between calls."""
+        with self._lock:
+            if self._own_backend is None:
+                endpoint = os.environ.get(ENDPOINT)
+                self._own_backend = load_backend(
+                    f"aws://?endpoint_url={endpoint}" if endpoint else "aws://"
+                )
+            return self._own_backend
+
+
+def _has_work(rotation: Rotation, described: SecretDescription) -> bool:
+    """Whether the step has anything to do, by the labels of the version.
+
+    Raises:
+        RotationStepError: rotation is off, or the version is not part of a rotation.
+    """
+    where = f"secret {rotation.arn}, version {rotation.token}"
+    if described.rotation_enabled is False:
+        raise RotationStepError(f"{where}: rotation is not enabled for this secret")
+    stages = described.version_stages.get(rotation.token)
+    if not stages:
+        raise RotationStepError(f"{where}: there is no such version, or it has no staging label")
+    if AWSCURRENT in stages:
+        return False
+    if AWSPENDING not in stages:
+        raise RotationStepError(f"{where}: it is not AWSPENDING, so it cannot be rotated to")
+    return True
+
+
+def _finish(rotation: Rotation, described: SecretDescription) -> None:
+    rotation.the_pending()  # an empty version must never become current
+    rotation.secrets.call(
+        "UpdateSecretVersionStage",
+        {
+            "SecretId": rotation.arn,
+            "VersionStage": AWSCURRENT,
+            "MoveToVersionId": rotation.token,
+            "RemoveFromVersionId": described.version_at(AWSCURRENT),
+        },
+    )
