@@ -18,7 +18,7 @@ class Clock(Protocol):
         """The time of day, aware, in UTC."""
         ...
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, /) -> None:
         """Wait; a fake clock moves itself on instead."""
         ...
 

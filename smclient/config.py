@@ -87,7 +87,7 @@ class ClientConfig:
             setting = name.removeprefix(prefix).lower()
             if setting not in kinds:
                 raise UnknownSettingError(
-                    f"there is no setting {name!r}{_hint(name, prefix, kinds)}"
+                    f"there is no setting {name!r}{_hint(setting, prefix, kinds)}"
                 )
             given[setting] = _read(name, value, str(kinds[setting]))
         return replace(cls(), **given)
@@ -102,10 +102,12 @@ def _is(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
-def _hint(name: str, prefix: str, kinds: Mapping[str, Any]) -> str:
+def _hint(setting: str, prefix: str, kinds: Mapping[str, Any]) -> str:
     known = [prefix + kind.upper() for kind in kinds]
-    close = get_close_matches(name.upper(), known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; the settings are {', '.join(known)}"
+    close = get_close_matches(setting, kinds, n=1)
+    if close:
+        return f"; did you mean {prefix}{close[0].upper()}?"
+    return f"; the settings are {', '.join(known)}"
 
 
 def _read(name: str, value: Any, kind: str) -> Any:

@@ -77,7 +77,8 @@ class Reader:
         self, ref: SecretRef, *, newer: bool = False, count_as_read: bool = False
     ) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
-        value, led = self._flights.do(ref, lambda: self._ask(ref), newer=newer)
+        flight = (ref, self.cache.generation)  # an answer is never shared across an invalidate
+        value, led = self._flights.do(flight, lambda: self._ask(ref), newer=newer)
         if not led:
             self._meter.count("coalesced")
         if count_as_read:
@@ -113,7 +114,7 @@ class Reader:
         for secret_id, result in answer.value.items():
             if isinstance(result, SmclientError):
                 if not may_serve_stale(result):
-                    self.cache.drop(secret_id)
+                    self.cache.refused(SecretRef(secret_id))
                 batch.errors[secret_id] = _explained(result, SecretRef(secret_id))
                 continue
             try:

@@ -97,9 +97,7 @@ class Merged:
         """One dict of all fields. Raises ``NotJsonError`` for a secret that is no JSON object."""
         merged: dict[str, Any] = {}
         for part in self.parts:
-            value = read(part)
-            if value is not None:
-                merged.update(_as_object(part, value))
+            merged.update(_as_object(part, read(part)))
         return merged
 
     def __str__(self) -> str:
@@ -325,6 +323,8 @@ def as_text(value: Any, reference: AnyReference) -> str:
 def _as_object(part: Reference, value: Any) -> Mapping[str, Any]:
     import json
 
+    if value is None:
+        return {}
     try:
         parsed = hidden(json.loads(value))
     except (ValueError, RecursionError):

@@ -48,7 +48,7 @@ class ServiceModel:
         loader = botocore.loaders.Loader()
         description = loader.load_service_model("secretsmanager", "service-2")
         self._model = botocore.model.ServiceModel(description, "secretsmanager")
-        self.operations: frozenset[str] = frozenset(self._model.operation_names)
+        self.operations: frozenset[str] = frozenset(description["operations"])
         self._inputs: dict[str, Shape | None] = {}
 
     def input_shape(self, operation: str) -> Shape | None:
@@ -119,9 +119,7 @@ def _parse(shape: Shape, value: Any, *, decode: bool) -> Any:
     kind = shape.type_name
     if kind == "blob" and decode:
         return _decode_blob(value)
-    wanted = _JSON_TYPES[kind]
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "boolean"):
-        raise SerializationException(_wrong_type(kind, value))
+    _check_kind(kind, value)
     if kind == "structure":
         return {
             name: _parse(member, value[name], decode=decode)
@@ -142,6 +140,12 @@ def _parse(shape: Shape, value: Any, *, decode: bool) -> Any:
     if kind == "timestamp" and not isinstance(value, datetime):
         return datetime.fromtimestamp(value, UTC)
     return value
+
+
+def _check_kind(kind: str, value: Any) -> None:
+    is_truth = isinstance(value, bool)
+    if not isinstance(value, _JSON_TYPES[kind]) or (is_truth and kind != "boolean"):
+        raise SerializationException(_wrong_type(kind, value))
 
 
 def _checked_text(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from smclient.backend import BackendUrl, load_plugin
+from smclient.backend import BackendUrl, load_plugin, missing_extra
 from smclient.clock import Clock
 from smclient_embedded.store.memory import MemoryStore
 from smclient_embedded.store.ports import Keyring, Store, StoreConflict, StoreError, Transaction
@@ -33,13 +33,16 @@ def open_store(url: BackendUrl, *, clock: Clock) -> Store:
 
     Raises:
         UnknownSettingError: an option that nobody reads.
+        MissingExtraError: a file is named and SQLAlchemy is not installed.
         StoreError: the file cannot be opened, or is of another version.
     """
     url.take(*OPTIONS)
     if not url.path:
         return MemoryStore()
-    from smclient_embedded.store.sql import SqlStore  # SQLAlchemy: 0.5 s, only where a file is used
-
+    try:  # SQLAlchemy takes 0.5 s to load, so only where a file is used
+        from smclient_embedded.store.sql import SqlStore
+    except ImportError as error:
+        raise missing_extra(f"{url.scheme}:", error) from error
     return SqlStore.sqlite(url.path)
 
 

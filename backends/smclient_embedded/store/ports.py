@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from smclient.errors import SmclientError
 from smclient_embedded.store.records import (
     AuditRecord,
     KeyRecord,
@@ -24,7 +25,7 @@ from smclient_embedded.store.records import (
 )
 
 
-class StoreError(Exception):
+class StoreError(SmclientError):
     """A store cannot be opened or used; the message says which, why and what to do."""
 
 
