@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from smclient._version import __version__
 
 if TYPE_CHECKING:
+    from smclient.aio import AsyncSecretsClient
     from smclient.backend import (
         Answer,
         Backend,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "smclient.aio": ("AsyncSecretsClient",),
     "smclient.backend": (
         "Answer",
         "Backend",
@@ -183,6 +185,7 @@ __all__ = [
     "SYSTEM_CLOCK",
     "AccessDeniedError",
     "Answer",
+    "AsyncSecretsClient",
     "Backend",
     "BackendError",
     "BackendUnavailableError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -16,25 +15,17 @@ from smclient.batch import Batch
 from smclient.cache import Held, Moved, SecretCache
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.config import ClientConfig
-from smclient.credentials import (
-    CACHED,
-    REMEMBERED,
-    LoginMemory,
-    Outcome,
-    credential_digest,
-    drive,
-    login_plan,
-)
+from smclient.credentials import drive
 from smclient.errors import (
-    BackendError,
     ClientClosedError,
     ResourceNotFoundError,
 )
-from smclient.hooks import Callback, Hooks, SecretEvent, Subscription
+from smclient.hooks import Callback, Hooks, Subscription
+from smclient.ladder import Ladder
 from smclient.metering import Meter, Usage
 from smclient.reader import Reader
 from smclient.refresh import RefreshPolicy
-from smclient.secret import AWSCURRENT, LazySecret, SecretRef, SecretValue
+from smclient.secret import LazySecret, SecretRef, SecretValue
 
 T = TypeVar("T")
 
@@ -106,7 +97,6 @@ class SecretsClient:
         self._worker = worker or ThreadWorker()
         self._hooks = Hooks()
         self._meter = Meter(started=clock.monotonic())
-        self._logins = LoginMemory(max_stale)
         self._cache = SecretCache(max_secrets=max_secrets, max_bytes=max_bytes)
         self._hot: dict[str, Held] = self._cache.hot
         self._reader = Reader(
@@ -118,6 +108,16 @@ class SecretsClient:
             worker=self._worker,
             clock=clock,
             on_moved=self._moved,
+        )
+        self._ladder = Ladder(
+            self._reader,
+            stages=self.config.ladder,
+            wait=login_wait,
+            max_stale=max_stale,
+            meter=self._meter,
+            hooks=self._hooks,
+            worker=self._worker,
+            clock=clock,
         )
         self._closed = False
 
@@ -298,23 +298,14 @@ class SecretsClient:
         ``fields`` name what of the secret makes up the credentials, so that none is tried twice.
         """
         cached = self.get(secret_id)
-        plan = login_plan(
-            cached,
-            ladder=self.config.ladder,
-            memory=self._logins,
-            digest=partial(credential_digest, fields=tuple(fields)),
-            wait=self.config.login_wait,
-            now=self._monotonic,
-            spread=random.random,
-        )
         outcome, connection = drive(
-            plan,
-            ask=partial(self._ask_stage, secret_id),
+            self._ladder.plan(cached, fields),
+            ask=partial(self._ladder.ask, secret_id),
             login=attempt,
             sleep=self._clock.sleep,
-            refused=partial(self._meter.count, "failed_logins"),
+            refused=self._ladder.refused,
         )
-        self._won(secret_id, cached, outcome)
+        self._ladder.won(secret_id, cached, outcome)
         return connection
 
     # --- listening, counting, ending --------------------------------------------------------------
@@ -350,7 +341,7 @@ class SecretsClient:
             self._closed = True
             self._worker.close()
             self._cache.clear()
-            self._logins.clear()
+            self._ladder.memory.clear()
             self._backend.close()
 
     def __enter__(self) -> Self:
@@ -389,25 +380,5 @@ class SecretsClient:
             raise
         return references.pick(value, reference)
 
-    def _ask_stage(self, secret_id: str, stage: str) -> SecretValue | None:
-        """A rung of the ladder. A stage that is absent or denied is no rung; nor is one that the
-        backend cannot tell now, since the driver's error says more than that."""
-        try:
-            return self._reader.fetch(SecretRef(secret_id, stage), newer=True)
-        except BackendError:
-            return None
-
-    def _won(self, secret_id: str, cached: SecretValue, outcome: Outcome) -> None:
-        won, step = outcome.won, outcome.step
-        if won is None or step is None:
-            return
-        self._meter.login(step)
-        if step in (CACHED, REMEMBERED, AWSCURRENT):
-            return
-        self._cache.expire(secret_id)
-        if self._hooks.wants("fallback"):
-            event = SecretEvent("fallback", secret_id, cached.version_id, won.version_id, step)
-            self._worker.submit(partial(self._hooks.emit, event))
-
     def _moved(self, moved: Moved) -> None:
-        self._logins.moved(moved.arn, self._monotonic())
+        self._ladder.moved(moved.arn)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -210,6 +210,35 @@ def _lost(walk: _Walk) -> Outcome:
     return walk.outcome()
 
 
+class _Trials:
+    """What the database said in one climb; the same for both shells."""
+
+    def __init__(self, refused: Callable[[], None]) -> None:
+        self._refused = refused
+        self._last: Exception | None = None
+        self._handled = sys.exception()  # what a caller is handling says nothing about this login
+
+    def judge(self, error: Exception) -> Verdict:
+        """What an error means for the plan."""
+        if self._last is not None and isinstance(error, SecretContentError):
+            return Verdict.YES  # unfit content of a later version must not hide what came before
+        self._last = error
+        verdict = drivers.verdict(error, but=self._handled)
+        if verdict is not Verdict.NO:
+            self._refused()
+        return verdict
+
+    def error(self, outcome: Outcome) -> Exception:
+        """What to raise in the end: the driver's last error, with a note, without the password."""
+        error = self._last or LoginHeldBackError(
+            f"{outcome.note()}; a login would repeat what a database refused in five whole rounds "
+            "within a minute and may lock the account; it is tried again after 30 s"
+        )
+        drivers.scrub(error, but=self._handled)
+        error.add_note(outcome.note())
+        return error
+
+
 def drive(
     plan: Plan,
     *,
@@ -223,16 +252,13 @@ def drive(
     Raises:
         The error of the last login that a database refused, with the versions tried as a note.
     """
+    trials, connections = _Trials(refused), list[C]()
     reply: Any = None
-    connection: C | None = None
-    last_error: Exception | None = None
-    handled = sys.exception()  # what a caller is handling already says nothing about this login
     while True:
         try:
             step = plan.send(reply)
         except StopIteration as end:
-            outcome: Outcome = end.value
-            break
+            return _ended(end.value, connections, trials)
         reply = None
         match step:
             case Ask(stage):
@@ -241,33 +267,44 @@ def drive(
                 sleep(seconds)
             case Login(value):
                 try:
-                    connection = login(value)
+                    connections.append(login(value))
                 except Exception as error:  # noqa: BLE001  each driver has a tree of its own
-                    last_error = last_error if _of_no_use(error, last_error) else error
-                    reply = Verdict.YES
-                    if last_error is error:
-                        reply = drivers.verdict(error, but=handled)
-                    if reply is not Verdict.NO:
-                        refused()
-    if outcome.won is not None:
-        return outcome, connection  # type: ignore[return-value]  # won means login() returned it
-    raise _told(last_error, outcome, handled)
+                    reply = trials.judge(error)
 
 
-def _of_no_use(error: Exception, before: Exception | None) -> bool:
-    """A later version with unfit content must not hide what the database said of an earlier one."""
-    return before is not None and isinstance(error, SecretContentError)
+async def adrive(
+    plan: Plan,
+    *,
+    ask: Callable[[str], Awaitable[SecretValue | None]],
+    login: Callable[[SecretValue], Awaitable[C]],
+    sleep: Callable[[float], Awaitable[None]],
+    refused: Callable[[], None],
+) -> tuple[Outcome, C]:
+    """Carry out a plan: the async shell of ``login_plan``. Raises what ``drive`` does."""
+    trials, connections = _Trials(refused), list[C]()
+    reply: Any = None
+    while True:
+        try:
+            step = plan.send(reply)
+        except StopIteration as end:
+            return _ended(end.value, connections, trials)
+        reply = None
+        match step:
+            case Ask(stage):
+                reply = await ask(stage)
+            case Pause(seconds):
+                await sleep(seconds)
+            case Login(value):
+                try:
+                    connections.append(await login(value))
+                except Exception as error:  # noqa: BLE001  each driver has a tree of its own
+                    reply = trials.judge(error)
 
 
-def _told(error: Exception | None, outcome: Outcome, handled: BaseException | None) -> Exception:
-    if error is None:
-        error = LoginHeldBackError(
-            f"{outcome.note()}; a login would repeat what a database refused in five whole rounds "
-            "within a minute and may lock the account; it is tried again after 30 s"
-        )
-    drivers.scrub(error, but=handled)
-    error.add_note(outcome.note())
-    return error
+def _ended(outcome: Outcome, connections: list[C], trials: _Trials) -> tuple[Outcome, C]:
+    if outcome.won is None:
+        raise trials.error(outcome)
+    return outcome, connections[0]
 
 
 def credential_digest(value: SecretValue, fields: Sequence[str] = LOGIN_FIELDS) -> bytes:

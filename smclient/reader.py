@@ -73,6 +73,13 @@ class Reader:
                 self.cache.rewake(held)
         return held.value
 
+    def may_serve(self, ref: SecretRef, max_age: float | None = None) -> bool:
+        """Whether ``read`` would answer at once."""
+        held = self.cache.look(ref)
+        return (
+            held is not None and held.freshness(self._monotonic(), max_age) is not Freshness.EXPIRED
+        )
+
     def fetch(
         self, ref: SecretRef, *, newer: bool = False, count_as_read: bool = False
     ) -> SecretValue:

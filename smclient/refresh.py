@@ -38,7 +38,7 @@ class RefreshPolicy:
     def retry_at(self, now: float, failures: int, spread: float) -> float:
         """When to try again after ``failures`` transient failures in a row: 1 s doubling to 30 s,
         the later half of each step at random."""
-        step = min(FIRST_RETRY * 2.0 ** (failures - 1), LAST_RETRY)
+        step = min(FIRST_RETRY * 2.0 ** min(failures - 1, 16), LAST_RETRY)
         return now + step * (0.5 + 0.5 * spread)
 
 

@@ -60,7 +60,7 @@ class SingleFlight(Generic[T]):
             if flight.error is None:
                 return flight.result, False  # type: ignore[return-value]  # set before done is
             if isinstance(flight.error, Exception):
-                raise _fresh_copy(flight.error) from flight.error
+                raise fresh_copy(flight.error) from flight.error
 
     def _lead(
         self, key: Hashable, flight: _Flight[T], before: _Flight[T] | None, fetch: Callable[[], T]
@@ -85,7 +85,8 @@ class SingleFlight(Generic[T]):
             flight.done.set()
 
 
-def _fresh_copy(error: Exception) -> Exception:
+def fresh_copy(error: Exception) -> Exception:
+    """The same error anew, to be raised by somebody else without growing its traceback."""
     copy = type(error).__new__(type(error), *error.args)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)
