@@ -27,6 +27,7 @@ BACKENDS = "smclient.backends"
 """Entry-point group: URL scheme to a callable ``(BackendUrl, clock=…) -> Backend``."""
 
 _SHIPPED = {
+    "agent": "smclient.agent:open_backend",
     "aws": "smclient_aws:open_backend",
     "embedded": "smclient_embedded:open_backend",
     "null": "smclient.null:open_backend",
@@ -89,6 +90,14 @@ class Backend(Protocol):
     def close(self) -> None:
         """Let go of connections and files."""
         ...
+
+
+def fetch_newest(backend: Backend) -> Callable[[SecretRef], Answer[SecretValue]]:
+    """How to read past a cache that stands between a backend and the service: its own
+    ``fetch_newest`` if it has one (the agent has), else ``fetch``."""
+    found: Callable[[SecretRef], Answer[SecretValue]]
+    found = getattr(backend, "fetch_newest", backend.fetch)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Moved:
 class _Entry:
     """Everything held of one secret: a ``Held`` per stage or version that was asked for."""
 
-    __slots__ = ("aliases", "arn", "held", "name", "seen_hits", "tally")
+    __slots__ = ("aliases", "arn", "held", "hits_at_fetch", "name", "seen_hits", "tally")
 
     def __init__(self, arn: str, name: str, tally: Tally) -> None:
         self.arn = arn
@@ -94,6 +94,7 @@ class _Entry:
         self.aliases: set[str] = set()
         self.held: dict[Selector, Held] = {}
         self.seen_hits = 0
+        self.hits_at_fetch = 0
 
     def size(self) -> int:
         return _ENTRY_OVERHEAD + sum(held.value.size() for held in self.held.values())
@@ -181,13 +182,28 @@ class SecretCache:
             if moved is not None:
                 entry.held.clear()  # labels moved: old clear text goes, other labels are asked anew
             entry.held[_selector(ref)] = held
+            entry.hits_at_fetch = tally.value()
             self._name(entry, ref.secret_id)
             self._keep(entry)
             return moved
 
-    def put_off(self, held: Held, *, due_at: float) -> Held:
-        """Ask again later: the same value with another due time, one failure more."""
-        return self._swap(held, due_at=due_at, failures=held.failures + 1)
+    def put_off(self, ref: SecretRef, *, due_at: float, failures: int = 0) -> None:
+        """Look again later: the same value with another due time."""
+        with self._lock:
+            held = self.look(ref)
+            if held is not None:
+                self._swap(held, due_at=due_at, failures=failures)
+
+    def due_by(self, moment: float) -> list[Held]:
+        """The AWSCURRENT of every secret that is due by then and was read since it was fetched."""
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if _CURRENT in entry.held]
+            return [
+                entry.held[_CURRENT]
+                for entry in entries
+                if entry.held[_CURRENT].due_at <= moment
+                and entry.tally.value() > entry.hits_at_fetch
+            ]
 
     def claim(self, held: Held, *, until: float) -> bool:
         """Take the refresh of a stale value upon oneself. True for one caller only; the others

@@ -103,6 +103,7 @@ class SecretsClient:
             self._backend,
             cache=self._cache,
             policy=RefreshPolicy(ttl, max_stale, jitter),
+            refresh=refresh,
             meter=self._meter,
             hooks=self._hooks,
             worker=self._worker,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from smclient import boto_shapes
-from smclient.backend import Answer, Backend
+from smclient.backend import Answer, Backend, fetch_newest
 from smclient.background import Worker
 from smclient.batch import Batch, pages
 from smclient.cache import Held, Moved, SecretCache, check_identity
@@ -15,14 +15,15 @@ from smclient.clock import Clock
 from smclient.errors import (
     AccessDeniedError,
     BackendError,
-    IdentityMismatchError,
+    NotSupportedError,
     SmclientError,
     explain,
 )
 from smclient.hooks import Hooks, SecretEvent
 from smclient.metering import VALUE_OPERATIONS, Meter
 from smclient.refresh import Freshness, RefreshPolicy, may_serve_stale
-from smclient.secret import SecretRef, SecretValue
+from smclient.refresher import Refresher
+from smclient.secret import SecretDescription, SecretRef, SecretValue
 from smclient.singleflight import SingleFlight
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Reader:
         *,
         cache: SecretCache,
         policy: RefreshPolicy,
+        refresh: str,
         meter: Meter,
         hooks: Hooks,
         worker: Worker,
@@ -51,6 +53,17 @@ class Reader:
         self._worker = worker
         self._monotonic = clock.monotonic
         self._flights: SingleFlight[SecretValue] = SingleFlight()
+        self._refresher = Refresher(
+            mode=refresh,
+            cache=cache,
+            policy=policy,
+            fetch=self.fetch,
+            fetch_page=self.fetch_page,
+            describe=self.describe,
+            hooks=hooks,
+            worker=worker,
+            clock=clock,
+        )
         self._on_moved = on_moved
 
     def read(self, ref: SecretRef, max_age: float | None = None) -> SecretValue:
@@ -66,7 +79,7 @@ class Reader:
         if state is Freshness.STALE:
             self._meter.count("stale_hits")
             if self.cache.claim(held, until=self._policy.retry_at(now, 1, 1.0)):
-                self._worker.submit(lambda: self._refresh_behind(held))
+                self._refresher.add(held)
         else:
             held.hit()
             if now >= held.wake_at:
@@ -85,7 +98,7 @@ class Reader:
     ) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
         flight = (ref, self.cache.generation)  # an answer is never shared across an invalidate
-        value, led = self._flights.do(flight, lambda: self._ask(ref), newer=newer)
+        value, led = self._flights.do(flight, lambda: self._ask(ref, newer), newer=newer)
         if not led:
             self._meter.count("coalesced")
         if count_as_read:
@@ -104,33 +117,47 @@ class Reader:
         for page in pages(missing):
             self._meter.count("misses", len(page))
             self.fetch_page(page, batch)
+            for secret_id in page:
+                self._enter_new(SecretRef(secret_id))
         return batch
 
     def fetch_page(self, page: list[str], batch: Batch) -> None:
         """Fetch up to 20 in one call; each alone where the batch action is denied."""
+        if not self._refresher.allows("batch"):
+            return self._fetch_singly(page, batch)
         generation, started = self.cache.generation, self._monotonic()
         try:
             answer = self._called("BatchGetSecretValue", lambda: self._backend.fetch_many(page))
-        except AccessDeniedError:
-            for secret_id in page:
-                self._fetch_into(batch, secret_id)
-            return
+        except (AccessDeniedError, NotSupportedError) as error:
+            self._refresher.deny("batch", error)
+            return self._fetch_singly(page, batch)
         except SmclientError as error:
             batch.errors.update(dict.fromkeys(page, error))
-            return
+            return None
         for secret_id, result in answer.value.items():
-            if isinstance(result, SmclientError):
-                if not may_serve_stale(result):
-                    self.cache.refused(SecretRef(secret_id))
-                batch.errors[secret_id] = _explained(result, SecretRef(secret_id))
-                continue
             try:
-                self.keep(SecretRef(secret_id), result, started, generation)
-            except IdentityMismatchError as error:
+                batch.values[secret_id] = self._page_entry(secret_id, result, started, generation)
+            except SmclientError as error:
                 batch.errors[secret_id] = error
-            else:
-                batch.values[secret_id] = result
-                self._enter_new(SecretRef(secret_id))
+        return None
+
+    def _page_entry(
+        self, secret_id: str, result: SecretValue | SmclientError, started: float, generation: int
+    ) -> SecretValue:
+        ref = SecretRef(secret_id)
+        if isinstance(result, SmclientError):
+            if not may_serve_stale(result):
+                self.cache.refused(ref)
+            raise _explained(result, ref)
+        self.keep(ref, result, started, generation)
+        return result
+
+    def _fetch_singly(self, page: list[str], batch: Batch) -> None:
+        for secret_id in page:
+            try:
+                batch.values[secret_id] = self.fetch(SecretRef(secret_id))
+            except SmclientError as error:
+                batch.errors[secret_id] = error
 
     def read_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
         """Fetch every secret that BatchGetSecretValue's filters match, page by page."""
@@ -173,12 +200,19 @@ class Reader:
             self._meter.learned_key(answer["ARN"], answer.get("KmsKeyId"))
         return answer
 
+    def describe(self, secret_id: str) -> SecretDescription:
+        """DescribeSecret, metered; tells which key a secret is under."""
+        answer = self._called("DescribeSecret", lambda: self._backend.describe(secret_id))
+        self._meter.learned_key(answer.value.arn, answer.value.kms_key_id)
+        return answer.value
+
     # --- inside ---------------------------------------------------------------------------------
 
-    def _ask(self, ref: SecretRef) -> SecretValue:
+    def _ask(self, ref: SecretRef, newest: bool) -> SecretValue:
+        ask = fetch_newest(self._backend) if newest else self._backend.fetch
         generation, started = self.cache.generation, self._monotonic()
         try:
-            answer = self._called("GetSecretValue", lambda: self._backend.fetch(ref))
+            answer = self._called("GetSecretValue", lambda: ask(ref))
             check_identity(ref, answer.value)
         except SmclientError as error:
             if not may_serve_stale(error):
@@ -197,41 +231,6 @@ class Reader:
             operation, answer.attempts, values_of=_values_of(operation, answer.value)
         )
         return answer
-
-    def _fetch_into(self, batch: Batch, secret_id: str) -> None:
-        try:
-            batch.values[secret_id] = self.fetch(SecretRef(secret_id), count_as_read=True)
-        except SmclientError as error:
-            batch.errors[secret_id] = error
-
-    def _refresh_behind(self, held: Held) -> None:
-        """Refresh a value that is being served meanwhile."""
-        current = self.cache.look(held.ref)
-        if current is None or (current.fetched_at, current.failures) != (
-            held.fetched_at,
-            held.failures,
-        ):
-            return  # it was refreshed, or tried in vain, since this work was queued
-        try:
-            self.fetch(held.ref)
-        except SmclientError as error:
-            if not may_serve_stale(error):
-                return  # it was dropped; the next reader asks and is told
-            failures = held.failures + 1
-            now = self._monotonic()
-            due_at = self._policy.retry_at(now, failures, random.random())  # noqa: S311
-            current = self.cache.look(held.ref)
-            if current is not None:
-                self.cache.put_off(current, due_at=due_at)
-            self._hooks.emit(
-                SecretEvent(
-                    "stale",
-                    held.ref.secret_id,
-                    old_version_id=held.value.version_id,
-                    stage=held.ref.version_stage,
-                    error=str(error),
-                )
-            )
 
     def _enter_new(self, ref: SecretRef) -> None:
         held = self.cache.look(ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,6 +10,7 @@ from smclient.errors import SmclientError, TransientError
 
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
+BATCH_FROM = 10
 
 
 class Freshness(Enum):
@@ -49,6 +51,20 @@ def freshness(
     if now >= expires_at or (max_age is not None and now - fetched_at >= max_age):
         return Freshness.EXPIRED
     return Freshness.STALE if now >= due_at else Freshness.FRESH
+
+
+def choose_mode(wanted: str, due: int, denied: Set[str]) -> str:
+    """How to look at ``due`` values that are due together: ``batch``, ``describe`` or ``get``.
+
+    ``auto`` batches from ten on: fewer are cheaper to ask one by one, and batches have a quota of
+    100 calls a second. What is denied gives way to the next in that order.
+    """
+    mode = wanted
+    if wanted == "auto":
+        mode = "batch" if due >= BATCH_FROM else "describe"
+    if mode == "batch" and "batch" in denied:
+        mode = "describe"
+    return "get" if mode == "describe" and "describe" in denied else mode
 
 
 def may_serve_stale(error: SmclientError) -> bool:

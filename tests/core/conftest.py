@@ -35,11 +35,18 @@ def worker() -> Queued:
 
 @pytest.fixture
 def make_client(backend: FakeBackend, clock: FakeClock) -> Iterator[Callable[..., SecretsClient]]:
-    """Clients on the shared clock and backend, work done inline, without jitter; closed after."""
+    """Clients on the shared clock and backend, refreshed by ``get``, work done inline, without
+    jitter; closed after."""
     made: list[SecretsClient] = []
 
     def make(given: Any = None, **settings: Any) -> SecretsClient:
-        settings = {"jitter": 0.0, "clock": clock, "worker": Inline(), **settings}
+        settings = {
+            "jitter": 0.0,
+            "refresh": "get",
+            "clock": clock,
+            "worker": Inline(),
+            **settings,
+        }
         client = SecretsClient(backend if given is None else given, **settings)
         made.append(client)
         return client

@@ -246,9 +246,9 @@ def test_closing_forgets_values_also_those_that_won_a_login(
         return "connected"
 
     assert client.connect("db", connect) == "connected"
-    assert client._logins._winners
+    assert client._ladder.memory._winners
     client.close()
-    assert not client._logins._winners
+    assert not client._ladder.memory._winners
     assert client._cache.hot == {}
 
 
@@ -268,7 +268,7 @@ def test_no_thread_is_started_before_it_is_needed(backend: FakeBackend, clock: F
     """Neither by making a client nor by reading; the first refresh starts one, closing ends it."""
     before = set(threading.enumerate())
     done = threading.Event()
-    with SecretsClient(backend, jitter=0.0, clock=clock) as client:
+    with SecretsClient(backend, refresh="get", jitter=0.0, clock=clock) as client:
         client.get("db")
         client.get_many(["db"])
         client.refresh("db")
@@ -290,7 +290,7 @@ def test_one_refresh_runs_behind_many_readers(backend: FakeBackend, clock: FakeC
         began.set()
         assert go.wait(WAIT)
 
-    with SecretsClient(backend, jitter=0.0, clock=clock) as client:
+    with SecretsClient(backend, refresh="get", jitter=0.0, clock=clock) as client:
         client.get("db")
         backend.put("db", {"password": "second"})
         backend.before = hold_up
@@ -321,7 +321,7 @@ def test_closing_waits_for_the_refresh_under_way(backend: FakeBackend, clock: Fa
         assert go.wait(WAIT)
         closed_meanwhile.append(backend.closed)
 
-    client = SecretsClient(backend, jitter=0.0, clock=clock)
+    client = SecretsClient(backend, refresh="get", jitter=0.0, clock=clock)
     client.get("db")
     backend.before = hold_up
     clock.advance(300)
