@@ -22,6 +22,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 DEFAULT_BACKEND = "aws://"
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_SERVICE_LABELS = frozenset({"secretsmanager", "secretsmanager-fips"})
 
 BACKENDS = "smclient.backends"
 """Entry-point group: URL scheme to a callable ``(BackendUrl, clock=…) -> Backend``."""
@@ -191,7 +192,9 @@ def require_aws(backend: Backend) -> None:
     """
     endpoint = backend.identity().endpoint
     parts = urlsplit(endpoint)
-    if parts.scheme != "https" or not (parts.hostname or "").endswith(_AWS_HOSTS):
+    host = parts.hostname or ""
+    named = any(label in _SERVICE_LABELS for label in host.split("."))
+    if parts.scheme != "https" or not host.endswith(_AWS_HOSTS) or not named:
         raise ConfigError(
             f"require_aws_endpoint is set, and the endpoint is {endpoint!r}; look for an "
             "endpoint_url, AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SECRETS_MANAGER"

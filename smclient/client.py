@@ -18,6 +18,7 @@ from smclient.config import ClientConfig
 from smclient.credentials import drive
 from smclient.errors import (
     ClientClosedError,
+    ConfigError,
     ResourceNotFoundError,
 )
 from smclient.hooks import Callback, Hooks, Subscription
@@ -165,6 +166,8 @@ class SecretsClient:
     def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """AWSCURRENT of many secrets, 20 to a call: ``.values`` and ``.errors`` by id as asked."""
         self._check_open()
+        if isinstance(secret_ids, str):
+            raise ConfigError(f"get_many takes several ids, not one text: [{secret_ids!r}]")
         return self._reader.read_many(secret_ids)
 
     def preload(

@@ -24,6 +24,10 @@ class _AnyKey(dict[str, Any]):
     def __missing__(self, key: str) -> str:
         return PLACEHOLDER
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The placeholder."""
+        return PLACEHOLDER
+
 
 class PlaceholderValue(SecretValue):
     """A value whose text is JSON and which answers every key with the placeholder."""

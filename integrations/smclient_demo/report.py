@@ -23,8 +23,8 @@ def show(result: Result, console: Console) -> None:
         "every few seconds.\nOther clients call less and fail as the control does.",
     )
     table.add_column("", no_wrap=True)
-    table.add_column("ladder on", justify="right")
-    table.add_column("ladder off (control)", justify="right")
+    table.add_column("ladder on", justify="right", no_wrap=True)
+    table.add_column("control: off", justify="right", no_wrap=True)
     for label, one, other in _rows(result):
         table.add_row(label, one, other)
     console.print(table)

@@ -40,7 +40,7 @@ class PasswordRules:
             ConfigError: a length that is no number.
         """
         length = environ.get("PASSWORD_LENGTH", "32")
-        if not length.isdigit() or not 1 <= int(length) <= 4096:
+        if not (length.isascii() and length.isdigit()) or not 1 <= int(length) <= 4096:
             raise ConfigError(f"PASSWORD_LENGTH is {length!r}; it must be 1 to 4096")
 
         def flag(name: str, default: str) -> bool:

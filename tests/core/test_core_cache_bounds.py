@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smclient import SecretsClient
+from smclient import SecretRef, SecretsClient
 from smclient.testing import FakeBackend, FakeClock, Inline, Queued
 
 MakeClient = Callable[..., SecretsClient]
@@ -162,6 +162,21 @@ def test_bounds_hold_and_what_is_held_is_right(
         for other, text in latest.items():
             if other in cache.hot:
                 assert cache.hot[other].value.text == text
+
+
+def test_the_refresh_of_a_value_is_claimed_by_one_only(
+    make_client: MakeClient, clock: FakeClock
+) -> None:
+    """Of two readers who found the same value stale at the same moment."""
+    client = make_client()
+    client.get("s0")
+    clock.advance(300)
+    found = client._cache.look(SecretRef("s0"))
+    assert found is not None
+    assert [client._cache.claim(found, until=400.0) for _ in range(3)] == [True, False, False]
+    claimed = client._cache.look(SecretRef("s0"))
+    assert claimed is not None
+    assert (claimed.due_at, claimed.expires_at) == (400.0, found.expires_at)
 
 
 def test_threads_that_evict_each_other_all_get_their_values(

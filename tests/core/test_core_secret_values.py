@@ -270,6 +270,16 @@ def test_values_are_compared_by_asking() -> None:
     assert not value(None, b"").same_value(value(None, b"x"))
 
 
+def test_values_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``hmac.compare_digest`` does it."""
+    import hmac
+
+    compared: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)))
+    assert not value("a").same_value(value("b"))
+    assert compared == [(b"a", b"b")]
+
+
 def test_its_size_counts_bytes() -> None:
     """Not characters."""
     assert value("üü").size() == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,10 +117,13 @@ class _MemoryTransaction:
         other = self._t.by_name.get((record.scope, record.name))
         if other is not None and other != record.arn:
             raise StoreConflict(f"{record.name} is the name of {other} already")
-        if record.arn not in self._t.secrets:
+        before = self._t.secrets.get(record.arn)
+        if before is not None and (before.scope, before.name) != (record.scope, record.name):
+            self._drop(self._t.by_name, (before.scope, before.name))
+        self._set(self._t.by_name, (record.scope, record.name), record.arn)
+        if before is None:
             self._set(self._t.sequence, record.arn, self._t.next_sequence)
             self._t.next_sequence += 1
-            self._set(self._t.by_name, (record.scope, record.name), record.arn)
             stem = record.arn[:-SUFFIX]
             self._set(self._t.by_stem, stem, {**self._t.by_stem.get(stem, {}), record.arn: None})
         self._set(self._t.secrets, record.arn, record)
@@ -144,12 +148,12 @@ class _MemoryTransaction:
             self._drop(table, arn)
 
     def secrets_to_delete(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
-        over = (
-            record
+        over = [
+            (record.delete_after, record.arn)
             for record in self._t.secrets.values()
             if record.delete_after is not None and record.delete_after <= now
-        )
-        return [record for record, _ in zip(over, range(limit), strict=False)]
+        ]
+        return [self._t.secrets[arn] for _, arn in heapq.nsmallest(limit, over)]
 
     # --- versions and labels ----------------------------------------------------------------------
 
@@ -160,6 +164,8 @@ class _MemoryTransaction:
         return list(self._t.versions.get(arn, {}).values())
 
     def put_version(self, record: VersionRecord) -> None:
+        if record.arn not in self._t.secrets:
+            raise StoreConflict(f"there is no secret {record.arn} to keep a version of")
         kept = self._t.versions.get(record.arn, {})
         self._set(self._t.versions, record.arn, {**kept, record.version_id: record})
 
@@ -173,6 +179,8 @@ class _MemoryTransaction:
         return self._t.labels.get(arn, {})
 
     def put_label(self, arn: str, label: str, version_id: str) -> None:
+        if version_id not in self._t.versions.get(arn, {}):
+            raise StoreConflict(f"there is no version {version_id} of {arn} to put a label on")
         self._set(self._t.labels, arn, {**self._t.labels.get(arn, {}), label: version_id})
 
     def remove_label(self, arn: str, label: str) -> None:
@@ -185,6 +193,8 @@ class _MemoryTransaction:
         return self._t.jobs.get(arn)
 
     def put_rotation_job(self, job: RotationJob) -> None:
+        if job.arn not in self._t.secrets:
+            raise StoreConflict(f"there is no secret {job.arn} to rotate")
         self._set(self._t.jobs, job.arn, job)
 
     def remove_rotation_job(self, arn: str) -> None:
@@ -193,13 +203,14 @@ class _MemoryTransaction:
     def claim_rotation_jobs(
         self, now: datetime, *, owner: str, leased_until: datetime, limit: int
     ) -> Sequence[RotationJob]:
+        self._must_write()
         due = sorted(
             (
                 job
                 for job in self._t.jobs.values()
                 if job.due_at <= now and (job.leased_until is None or job.leased_until <= now)
             ),
-            key=lambda job: job.due_at,
+            key=lambda job: (job.due_at, job.arn),
         )
         claimed = [
             replace(job, owner=owner, leased_until=leased_until, fence=job.fence + 1)
@@ -210,8 +221,8 @@ class _MemoryTransaction:
         return claimed
 
     def rotations_due(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
-        due = (
-            record
+        due = [
+            (record.rotation.next_rotation_at, record.arn)
             for record in self._t.secrets.values()
             if record.rotation is not None
             and record.rotation.enabled
@@ -219,8 +230,8 @@ class _MemoryTransaction:
             and record.rotation.next_rotation_at is not None
             and record.rotation.next_rotation_at <= now
             and record.arn not in self._t.jobs
-        )
-        return [record for record, _ in zip(due, range(limit), strict=False)]
+        ]
+        return [self._t.secrets[arn] for _, arn in heapq.nsmallest(limit, due)]
 
     # --- keys, audit, settings --------------------------------------------------------------------
 

@@ -32,8 +32,9 @@ class StoreError(SmclientError):
 class Transaction(Protocol):
     """One view of the store. What it wrote is there as a whole after it ends well, or not at all.
 
-    ``put_…`` adds a record or takes the place of the one with the same key. Removing what is not
-    there is no error.
+    ``put_…`` adds a record or takes the place of the one with the same key; one whose secret or
+    version is not there is a ``StoreConflict``. Removing what is not there is no error. After an
+    error of the store let the transaction fail: not every store can go on with it.
     """
 
     # secrets, by ARN
@@ -50,7 +51,8 @@ class Transaction(Protocol):
         ...
 
     def page(self, scope: Scope, query: SecretQuery) -> SecretPage:
-        """A page of the secrets of a scope."""
+        """A page of the secrets of a scope. Positions are this store's own; one that was never given
+        out gives some page or an empty one, not an error."""
         ...
 
     def put_secret(self, record: SecretRecord) -> None:
@@ -62,7 +64,7 @@ class Transaction(Protocol):
         ...
 
     def secrets_to_delete(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
-        """Secrets whose recovery window is over."""
+        """Secrets whose recovery window is over, the longest first."""
         ...
 
     # versions and labels, by ARN and version id
@@ -71,7 +73,7 @@ class Transaction(Protocol):
         ...
 
     def versions(self, arn: str) -> Sequence[VersionRecord]:
-        """All versions, oldest first."""
+        """All versions, in the order they were first put."""
         ...
 
     def put_version(self, record: VersionRecord) -> None:
@@ -110,12 +112,13 @@ class Transaction(Protocol):
     def claim_rotation_jobs(
         self, now: datetime, *, owner: str, leased_until: datetime, limit: int
     ) -> Sequence[RotationJob]:
-        """Take jobs that are due and that nobody holds. No two claims give the same job; each
-        raises its fence by one."""
+        """Take jobs that are due and that nobody holds, the longest due first. No two claims give
+        the same job; each raises its fence by one."""
         ...
 
     def rotations_due(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
-        """Secrets with rotation on whose next rotation date has come and that have no job."""
+        """Secrets with rotation on whose next rotation date has come and that have no job, the
+        longest due first."""
         ...
 
     # keys
@@ -148,19 +151,21 @@ class Transaction(Protocol):
         ...
 
     def put_setting(self, name: str, value: bytes) -> None:
-        """Keep a setting of the store itself."""
+        """Keep a setting of the store itself. Names that begin with ``smclient.`` are taken."""
         ...
 
 
 class StoreConflict(StoreError):
-    """A record would break a constraint: two secrets of one name in one scope."""
+    """A record would break a constraint: two secrets of one name in one scope, or a version, label
+    or rotation of what is not there."""
 
 
 class Store(Protocol):
     """Where records are kept. Safe to use from many threads."""
 
     def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:
-        """A transaction. With ``write`` no other writer is let in until it ends."""
+        """A transaction. With ``write`` no other writer is let in until it ends; so it must not be
+        begun inside another one of the same thread."""
         ...
 
     def keyring(self) -> Keyring | None:

@@ -1,0 +1,68 @@
+"""What databases complain about, as ``StoreError``: which store, what is wrong, what to do.
+
+Only codes are looked at. A driver's own words may repeat values, so none of them get in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from smclient_embedded.store.ports import StoreConflict, StoreError
+
+_SQLITE = {
+    sqlite3.SQLITE_PERM: "may not be used by this user: check owner and mode of file and folder",
+    sqlite3.SQLITE_BUSY: "is locked: another process has been writing to it for too long. Try "
+    "again, and look for a process that hangs",
+    sqlite3.SQLITE_LOCKED: "is locked by another transaction of this process. Try again",
+    sqlite3.SQLITE_NOMEM: "cannot be used: there is not enough memory",
+    sqlite3.SQLITE_READONLY: "cannot be written: make file and folder writable for this user",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk or file system reports an error. "
+    "Check it, and restore a backup if the store does not open",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup. Keep the damaged file for inspection",
+    sqlite3.SQLITE_FULL: "is full: nothing was written. Make room on the disk",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that file and folder are there and that "
+    "this user may use both",
+    sqlite3.SQLITE_TOOBIG: "cannot keep a value that large",
+    sqlite3.SQLITE_NOTADB: "is not an SQLite file. Name another one, or restore a backup",
+}
+
+
+FAILURES = (SQLAlchemyError, sqlite3.Error, UnicodeEncodeError)
+"""What a statement raises for reasons of the store or of the record."""
+
+
+def store_error(store: str, error: BaseException) -> StoreError:
+    """The error for what a driver, or SQLAlchemy itself, raised."""
+    if isinstance(error, UnicodeEncodeError):
+        return StoreError(f"{store} cannot keep text that is not Unicode (a lone surrogate)")
+    if isinstance(error, IntegrityError):
+        return StoreConflict(f"{store} refused a record that breaks one of its constraints")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _SQLITE:
+        return StoreError(f"{store} {_SQLITE[code & 0xFF]}.")
+    name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+    kind = type(cause).__name__
+    return StoreError(f"{store} failed with {kind}{f' ({name})' if name else ''}.")
+
+
+class translated:  # noqa: N801  used like a function
+    """Turns what the database raises inside into ``StoreError``. A class, as it is in each path."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, FAILURES):
+            # from None: the driver's error holds the parameters of its statement
+            raise store_error(self._store, error) from None

@@ -1,0 +1,158 @@
+"""Records to rows and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from smclient_embedded.store.records import (
+    AuditRecord,
+    KeyRecord,
+    RotationJob,
+    RotationSettings,
+    Scope,
+    Sealed,
+    SecretRecord,
+    VersionRecord,
+)
+from smclient_embedded.store.sql_schema import audit, from_micros, secrets, to_micros, versions
+
+SqlRow: TypeAlias = Any
+"""SQLAlchemy's ``Row``, whose type parameters differ between 2.0 and 2.1."""
+
+DERIVED = ("stem", "is_deleted", "rotation_due_at")
+SECRET = tuple(column for column in secrets.c if column.name not in DERIVED)
+"""What is read of a secret: its sequence, then what its record is made of."""
+
+VERSION = tuple(column for column in versions.c if column.name != "ordinal")
+AUDIT = tuple(column for column in audit.c if column.name != "sequence")
+
+_SUFFIX = 7  # a hyphen and six characters
+_MOMENTS = ("last_rotated_at", "next_rotation_at", "window_ends_at")
+
+
+def secret_row(record: SecretRecord) -> dict[str, Any]:
+    """The columns of a secret, with those that are derived."""
+    rotation = record.rotation
+    is_due = rotation is not None and rotation.enabled and record.deleted_at is None
+    return {
+        "arn": record.arn,
+        "account": record.scope.account,
+        "region": record.scope.region,
+        "name": record.name,
+        "created_at": record.created_at,
+        "changed_at": record.changed_at,
+        "accessed_on": record.accessed_on,
+        "deleted_at": record.deleted_at,
+        "delete_after": record.delete_after,
+        "description": record.description,
+        "kms_key_id": record.kms_key_id,
+        "owning_service": record.owning_service,
+        "primary_region": record.primary_region,
+        "tags": record.tags,
+        "rotation": None if rotation is None else _rotation_json(rotation),
+        "policies": dict(record.policies) or None,
+        "stem": record.arn[:-_SUFFIX],
+        "is_deleted": int(record.deleted_at is not None),
+        "rotation_due_at": rotation.next_rotation_at if rotation and is_due else None,
+    }
+
+
+def secret_from(row: SqlRow) -> SecretRecord:
+    """The record of a row of ``SECRET``."""
+    (
+        _,
+        arn,
+        account,
+        region,
+        name,
+        created_at,
+        changed_at,
+        accessed_on,
+        deleted_at,
+        delete_after,
+        description,
+        kms_key_id,
+        owning_service,
+        primary_region,
+        tags,
+        rotation,
+        policies,
+    ) = row
+    return SecretRecord(
+        arn=arn,
+        scope=Scope(account, region),
+        name=name,
+        created_at=created_at,
+        changed_at=changed_at,
+        description=description,
+        kms_key_id=kms_key_id,
+        accessed_on=accessed_on,
+        deleted_at=deleted_at,
+        delete_after=delete_after,
+        tags=None if tags is None else tuple((key, value) for key, value in tags),
+        rotation=None if rotation is None else _rotation_from(rotation),
+        policies=policies or {},
+        owning_service=owning_service,
+        primary_region=primary_region,
+    )
+
+
+def _rotation_json(rotation: RotationSettings) -> dict[str, Any]:
+    given = {name: value for name, value in asdict(rotation).items() if value is not None}
+    return {name: to_micros(v) if name in _MOMENTS else v for name, v in given.items()}
+
+
+def _rotation_from(content: Mapping[str, Any]) -> RotationSettings:
+    fields: dict[str, Any] = {
+        name: from_micros(value) if name in _MOMENTS else value for name, value in content.items()
+    }
+    return RotationSettings(**fields)
+
+
+def version_row(record: VersionRecord) -> dict[str, Any]:
+    """The columns of a version."""
+    sealed = record.sealed
+    return {
+        "arn": record.arn,
+        "version_id": record.version_id,
+        "created_at": record.created_at,
+        "accessed_on": record.accessed_on,
+        "kind": record.kind,
+        "key_id": sealed and sealed.key_id,
+        "wrapped_key": sealed and sealed.wrapped_key,
+        "nonce": sealed and sealed.nonce,
+        "context": sealed and dict(sealed.context),
+        "ciphertext": sealed and sealed.ciphertext,
+    }
+
+
+def version_from(row: SqlRow) -> VersionRecord:
+    """The record of a row of ``versions``."""
+    arn, version_id, created_at, accessed_on, kind, key_id, wrapped, nonce, context, ciphertext = (
+        row
+    )
+    sealed = None if key_id is None else Sealed(key_id, wrapped, nonce, ciphertext, context)
+    return VersionRecord(arn, version_id, created_at, kind, sealed, accessed_on)
+
+
+def fields_of(record: RotationJob | KeyRecord | AuditRecord) -> dict[str, Any]:
+    """The fields of a record whose columns have the same names."""
+    names = type(record).__dataclass_fields__
+    row = {name: getattr(record, name) for name in names if name != "scope"}
+    if not isinstance(record, RotationJob):
+        row |= {"account": record.scope.account, "region": record.scope.region}
+    return row
+
+
+def key_from(row: SqlRow) -> KeyRecord:
+    """The record of a row of ``keys``."""
+    arn, account, region, *rest = row
+    return KeyRecord(arn, Scope(account, region), *rest)
+
+
+def audit_from(row: SqlRow) -> AuditRecord:
+    """The record of a row of ``AUDIT``."""
+    event_id, account, region, at, event_name, document = row
+    return AuditRecord(event_id, Scope(account, region), at, event_name, document)
