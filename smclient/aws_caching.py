@@ -42,6 +42,7 @@ from smclient.errors import (
     NotTextError,
     SecretContentError,
 )
+from smclient.forking import survive_fork
 from smclient.secret import SecretRef, SecretValue
 from smclient.singleflight import fresh_copy
 
@@ -144,6 +145,11 @@ class SecretCache:
         size = self._config.max_cache_size
         self._failures: LRUCache[SecretRef, tuple[int, float, BackendError]] = LRUCache(size)
         self._put: LRUCache[SecretRef, tuple[str, Any]] = LRUCache(size)
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """A lock of its own: the parent's may be held by a thread that is not here."""
+        self._lock = threading.Lock()
 
     def get_secret_string(self, secret_id: str, version_stage: str | None = None) -> str:
         """The text of a secret.

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
+from smclient.forking import survive_fork
+
 logger = logging.getLogger("smclient")
 
 Work = Callable[[], object]
@@ -34,6 +36,13 @@ class ThreadWorker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """The thread is gone; the next work starts one. What was queued is the parent's."""
+        self._queue = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread = None
 
     def submit(self, work: Work) -> None:
         """Queue work; after ``close`` it is dropped, since nobody is left to profit from it."""

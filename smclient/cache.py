@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from smclient.errors import IdentityMismatchError
+from smclient.forking import survive_fork
 from smclient.metering import Baseline, Tally
 from smclient.refresh import Freshness, freshness
 from smclient.secret import SecretRef, SecretValue
@@ -26,7 +27,10 @@ _SUFFIX = 7  # an ARN ends in a hyphen and six random characters
 
 
 class Held:
-    """One value as it is served, with its times (monotonic seconds). Never changes."""
+    """One value as it is served, with its times (monotonic seconds). Never changes.
+
+    ``skew`` is what the time of day was ahead of the monotonic clock when it was fetched.
+    """
 
     __slots__ = (
         "baseline",
@@ -36,8 +40,10 @@ class Held:
         "fetched_at",
         "hit",
         "ref",
+        "skew",
         "value",
         "wake_at",
+        "wake_wall",
     )
 
     def __init__(
@@ -48,6 +54,7 @@ class Held:
         fetched_at: float,
         due_at: float,
         expires_at: float,
+        skew: float,
         tally: Tally,
         baseline: Baseline,
         failures: int = 0,
@@ -60,7 +67,14 @@ class Held:
         self.failures = failures
         self.baseline = baseline
         self.hit = tally.tick
+        self.skew = skew
         self.wake_at = min(due_at, expires_at, baseline.next_due)
+        self.wake_wall = self.wake_at + skew
+
+    def later(self, monotonic: float, wall: float) -> float:
+        """The moment by whichever clock says it is later: a machine that was frozen knows it by the
+        time of day only, and one whose time of day was set back by the monotonic clock."""
+        return max(monotonic, wall - self.skew)
 
     def freshness(self, now: float, max_age: float | None = None) -> Freshness:
         """Whether it may be served at ``now``."""
@@ -116,6 +130,18 @@ class SecretCache:
         self._cleared = 0
         self.generation = 0
         self.evicted = 0
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Values stay, unless a thread of the parent was just changing them. Hits start anew."""
+        whole = self._lock.acquire(blocking=False)
+        self._lock = threading.RLock()
+        self.evicted = 0
+        for tally in self._tallies.values():
+            tally.reset()
+        if not whole:
+            self._entries = LRUCache(self._entries.maxsize, getsizeof=_Entry.size)
+            self.clear()
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -150,6 +176,7 @@ class SecretCache:
         fetched_at: float,
         due_at: float,
         expires_at: float,
+        skew: float,
         generation: int,
     ) -> Moved | None:
         """Hold a value that was fetched for ``ref``; tells if that shows AWSCURRENT moved.
@@ -175,6 +202,7 @@ class SecretCache:
                 fetched_at=fetched_at,
                 due_at=due_at,
                 expires_at=expires_at,
+                skew=skew,
                 tally=tally,
                 baseline=old.baseline if old else Baseline(),
             )
@@ -271,6 +299,7 @@ class SecretCache:
                 fetched_at=held.fetched_at,
                 due_at=due_at,
                 expires_at=held.expires_at,
+                skew=held.skew,
                 tally=tally,
                 baseline=held.baseline,
                 failures=failures,

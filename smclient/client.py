@@ -92,6 +92,7 @@ class SecretsClient:
         )
         self._clock = clock
         self._monotonic = clock.monotonic
+        self._time = clock.time
         self._backend = open_backend(backend, clock=clock)
         if require_aws_endpoint:
             require_aws(self._backend)
@@ -158,6 +159,7 @@ class SecretsClient:
             and version_id is None
             and max_age is None
             and self._monotonic() < held.wake_at
+            and self._time() < held.wake_wall
         ):
             held.hit()
             return held.value
@@ -193,6 +195,7 @@ class SecretsClient:
 
     def invalidate(self, secret_id: str | None = None) -> None:
         """Forget a secret, or all of them; the next reader fetches."""
+        self._reader.negatives.forget(secret_id)
         if secret_id is None:
             self._cache.clear()
         else:
@@ -242,7 +245,7 @@ class SecretsClient:
         finally:
             changed = parameters.get("SecretId") or parameters.get("Name")
             if operation in CHANGES_VALUE and isinstance(changed, str):
-                self._cache.drop(changed)
+                self.invalidate(changed)
 
     # --- logging in -----------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
+from time import monotonic, sleep, time
 from typing import Protocol
 
 
@@ -12,6 +12,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never go back, from an arbitrary start."""
+        ...
+
+    def time(self) -> float:
+        """The time of day, in seconds since 1970."""
         ...
 
     def now(self) -> datetime:
@@ -26,8 +30,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    monotonic = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
+    monotonic = staticmethod(monotonic)
+    time = staticmethod(time)
+    sleep = staticmethod(sleep)
 
     @staticmethod
     def now() -> datetime:

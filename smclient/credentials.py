@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from smclient import drivers
 from smclient.drivers import LOGIN_FIELDS, Verdict
 from smclient.errors import LoginHeldBackError, SecretContentError
+from smclient.forking import survive_fork
 from smclient.secret import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretValue
 
 C = TypeVar("C")
@@ -327,6 +328,11 @@ class LoginMemory:
         self._winners: dict[str, tuple[SecretValue, float]] = {}
         self._moved_at: dict[str, float] = {}
         self._losses: dict[str, list[tuple[float, frozenset[bytes]]]] = {}
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """What was remembered is true for the child too."""
+        self._lock = threading.Lock()
 
     def winner(self, secret: str, now: float) -> SecretValue | None:
         """The version that won last, if it was not AWSCURRENT; for ``max_stale`` seconds."""

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from smclient.forking import survive_fork
+
 if TYPE_CHECKING:
     from smclient.pricing import Cost, PriceBook
 
@@ -46,6 +48,10 @@ class Tally:
         seen = self.tick() - self._peeks
         self._peeks += 1
         return seen
+
+    def reset(self) -> None:
+        """Count from nought again."""
+        self._peeks = self.tick() + 1
 
 
 class Baseline:
@@ -135,7 +141,7 @@ def _plain(value: Any) -> Any:
     return {k: _plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
-@dataclass
+@dataclass(eq=False)
 class Meter:
     """The counters behind ``Usage``, except hits, which live with what is held."""
 
@@ -150,6 +156,17 @@ class Meter:
     _baselines: dict[str, Counter[str]] = field(
         default_factory=lambda: {AWS_CACHING: Counter(), POWERTOOLS: Counter()}
     )
+
+    def __post_init__(self) -> None:
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """The child counts for itself, so that both can be added up."""
+        self._lock = threading.Lock()
+        for counter in (self._calls, self._counts, self._errors, self._logins, self._kms):
+            counter.clear()
+        for calls in self._baselines.values():
+            calls.clear()
 
     def called(self, operation: str, attempts: int, *, values_of: Iterable[str] = ()) -> None:
         """A backend was asked; a value of each of these secrets (ARNs) was opened or sealed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from smclient import boto_shapes
@@ -19,12 +20,14 @@ from smclient.errors import (
     SmclientError,
     explain,
 )
+from smclient.gathering import Gatherer
 from smclient.hooks import Hooks, SecretEvent
 from smclient.metering import VALUE_OPERATIONS, Meter
+from smclient.negative import Negatives
 from smclient.refresh import Freshness, RefreshPolicy, may_serve_stale
 from smclient.refresher import Refresher
 from smclient.secret import SecretDescription, SecretRef, SecretValue
-from smclient.singleflight import SingleFlight
+from smclient.singleflight import SingleFlight, fresh_copy
 
 T = TypeVar("T")
 
@@ -52,6 +55,7 @@ class Reader:
         self._hooks = hooks
         self._worker = worker
         self._monotonic = clock.monotonic
+        self._time = clock.time
         self._flights: SingleFlight[SecretValue] = SingleFlight()
         self._refresher = Refresher(
             mode=refresh,
@@ -64,13 +68,20 @@ class Reader:
             worker=worker,
             clock=clock,
         )
+        self._gatherer = Gatherer(
+            alone=self._ask_alone,
+            # Not through the flights: whoever waits for the batch leads one of them.
+            fetch_page=partial(self.fetch_page, one=self._ask_alone),
+            enough=self._refresher.batches,
+        )
+        self.negatives = Negatives()
         self._on_moved = on_moved
 
     def read(self, ref: SecretRef, max_age: float | None = None) -> SecretValue:
         """A value that may be served: held, or fetched first. A value that may be served is never
         waited for."""
-        now = self._monotonic()
         held = self.cache.look(ref)
+        now = self._now(held)
         state = Freshness.EXPIRED if held is None else held.freshness(now, max_age)
         if held is None or state is Freshness.EXPIRED:
             self._meter.count("misses")
@@ -90,13 +101,15 @@ class Reader:
         """Whether ``read`` would answer at once."""
         held = self.cache.look(ref)
         return (
-            held is not None and held.freshness(self._monotonic(), max_age) is not Freshness.EXPIRED
+            held is not None and held.freshness(self._now(held), max_age) is not Freshness.EXPIRED
         )
 
     def fetch(
         self, ref: SecretRef, *, newer: bool = False, count_as_read: bool = False
     ) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
+        if count_as_read and not newer:
+            self._recall_refusal(ref)
         flight = (ref, self.cache.generation)  # an answer is never shared across an invalidate
         value, led = self._flights.do(flight, lambda: self._ask(ref, newer), newer=newer)
         if not led:
@@ -110,7 +123,7 @@ class Reader:
         batch, missing = Batch(), []
         for secret_id in dict.fromkeys(secret_ids):
             held = self.cache.look(SecretRef(secret_id))
-            if held is not None and held.freshness(self._monotonic()) is not Freshness.EXPIRED:
+            if held is not None and held.freshness(self._now(held)) is not Freshness.EXPIRED:
                 batch.values[secret_id] = self.read(SecretRef(secret_id))
             else:
                 missing.append(secret_id)
@@ -121,16 +134,21 @@ class Reader:
                 self._enter_new(SecretRef(secret_id))
         return batch
 
-    def fetch_page(self, page: list[str], batch: Batch) -> None:
-        """Fetch up to 20 in one call; each alone where the batch action is denied."""
+    def fetch_page(
+        self,
+        page: list[str],
+        batch: Batch,
+        one: Callable[[SecretRef], SecretValue] | None = None,
+    ) -> None:
+        """Fetch up to 20 in one call; each with ``one`` where the batch action is denied."""
         if not self._refresher.allows("batch"):
-            return self._fetch_singly(page, batch)
+            return _fetch_singly(page, batch, one or self.fetch)
         generation, started = self.cache.generation, self._monotonic()
         try:
             answer = self._called("BatchGetSecretValue", lambda: self._backend.fetch_many(page))
         except (AccessDeniedError, NotSupportedError) as error:
             self._refresher.deny("batch", error)
-            return self._fetch_singly(page, batch)
+            return _fetch_singly(page, batch, one or self.fetch)
         except SmclientError as error:
             batch.errors.update(dict.fromkeys(page, error))
             return None
@@ -151,13 +169,6 @@ class Reader:
             raise _explained(result, ref)
         self.keep(ref, result, started, generation)
         return result
-
-    def _fetch_singly(self, page: list[str], batch: Batch) -> None:
-        for secret_id in page:
-            try:
-                batch.values[secret_id] = self.fetch(SecretRef(secret_id))
-            except SmclientError as error:
-                batch.errors[secret_id] = error
 
     def read_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
         """Fetch every secret that BatchGetSecretValue's filters match, page by page."""
@@ -183,8 +194,10 @@ class Reader:
             fetched_at=fetched_at,
             due_at=self._policy.due_at(fetched_at, random.random()),  # noqa: S311  spreads load
             expires_at=self._policy.expires_at(fetched_at),
+            skew=self._time() - self._monotonic(),
             generation=generation,
         )
+        self.negatives.forget(ref.secret_id)
         if moved is not None:
             self._on_moved(moved)
             if self._hooks.wants("rotate"):
@@ -208,7 +221,19 @@ class Reader:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _recall_refusal(self, ref: SecretRef) -> None:
+        """Raise what a backend said a moment ago, instead of asking it again."""
+        refusal = self.negatives.recall(ref, self._monotonic())
+        if refusal is not None:
+            self._meter.count("negative")
+            raise fresh_copy(refusal) from refusal
+
     def _ask(self, ref: SecretRef, newest: bool) -> SecretValue:
+        if ref.is_current and not newest:
+            return self._gatherer.fetch(ref)
+        return self._ask_alone(ref, newest)
+
+    def _ask_alone(self, ref: SecretRef, newest: bool = False) -> SecretValue:
         ask = fetch_newest(self._backend) if newest else self._backend.fetch
         generation, started = self.cache.generation, self._monotonic()
         try:
@@ -217,7 +242,9 @@ class Reader:
         except SmclientError as error:
             if not may_serve_stale(error):
                 self.cache.refused(ref)
-            raise _explained(error, ref) from error.__cause__
+            told = _explained(error, ref)
+            self.negatives.note(ref, told, self._monotonic(), random.random())  # noqa: S311
+            raise told from error.__cause__
         self.keep(ref, answer.value, started, generation)
         return answer.value
 
@@ -232,6 +259,10 @@ class Reader:
         )
         return answer
 
+    def _now(self, held: Held | None) -> float:
+        monotonic = self._monotonic()
+        return monotonic if held is None else held.later(monotonic, self._time())
+
     def _enter_new(self, ref: SecretRef) -> None:
         held = self.cache.look(ref)
         if held is not None:
@@ -240,6 +271,14 @@ class Reader:
 
     def _enter(self, held: Held, now: float) -> None:
         self._meter.read(held.baseline, now, held.value.version_id)
+
+
+def _fetch_singly(page: list[str], batch: Batch, one: Callable[[SecretRef], SecretValue]) -> None:
+    for secret_id in page:
+        try:
+            batch.values[secret_id] = one(SecretRef(secret_id))
+        except SmclientError as error:
+            batch.errors[secret_id] = error
 
 
 def _explained(error: SmclientError, ref: SecretRef) -> SmclientError:

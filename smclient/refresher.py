@@ -24,6 +24,7 @@ from smclient.batch import Batch, pages
 from smclient.cache import Held, SecretCache
 from smclient.clock import Clock
 from smclient.errors import AccessDeniedError, NotSupportedError, SmclientError, ThrottlingError
+from smclient.forking import survive_fork
 from smclient.hooks import Hooks, SecretEvent
 from smclient.refresh import RefreshPolicy, choose_mode, may_serve_stale
 from smclient.secret import AWSCURRENT, SecretDescription, SecretRef, SecretValue
@@ -64,6 +65,12 @@ class Refresher:
         self._due: dict[SecretRef, Held] = {}
         self._denied: set[str] = set()
         self._no_batch_before = float("-inf")
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """What was due is claimed by a thread of the parent; it becomes due again soon."""
+        self._lock = threading.Lock()
+        self._due = {}
 
     def add(self, held: Held) -> None:
         """A value that is being served is due: have it looked at soon."""
@@ -74,6 +81,10 @@ class Refresher:
     def allows(self, mode: str) -> bool:
         """Whether a mode was not denied so far."""
         return mode not in self._denied
+
+    def batches(self, together: int) -> bool:
+        """Whether so many misses at once go in a batch."""
+        return choose_mode(self._mode, together, self._barred()) == "batch" and together > 1
 
     def deny(self, mode: str, error: SmclientError) -> None:
         """A mode was denied: do without it from now on, and say so once."""
@@ -96,13 +107,16 @@ class Refresher:
         now = self._clock.monotonic()
         riders = self._cache.due_by(now + RIDE_ALONG * self._policy.ttl)
         together = {held.value.arn: held for held in (*riders, *current)}
-        denied = self._denied | ({"batch"} if now < self._no_batch_before else set())
-        mode = choose_mode(self._mode, len(together), denied)
+        mode = choose_mode(self._mode, len(together), self._barred())
         if mode == "batch":
             self._batch(list(together.values()))
         else:
             for held in current:
                 self._one(held, self._get if mode == "get" else self._look)
+
+    def _barred(self) -> set[str]:
+        throttled = self._clock.monotonic() < self._no_batch_before
+        return self._denied | ({"batch"} if throttled else set())
 
     def _still_held(self, held: Held) -> bool:
         """Whether nobody refreshed it, or tried in vain, since it was found to be due."""

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from smclient.forking import survive_fork
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,12 @@ class SingleFlight(Generic[T]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[T]] = {}
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Calls under way belong to threads of the parent."""
+        self._lock = threading.Lock()
+        self._flights = {}
 
     def do(self, key: Hashable, fetch: Callable[[], T], *, newer: bool = False) -> tuple[T, bool]:
         """The result of ``fetch``, run once for all who ask at the same time.

@@ -39,6 +39,7 @@ class FakeClock:
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start
         self._elapsed = 0.0
+        self._set_by = 0.0
         self._lock = threading.Lock()
         self.slept: list[float] = []
 
@@ -46,9 +47,18 @@ class FakeClock:
         """Seconds since the clock was made."""
         return self._elapsed
 
+    def time(self) -> float:
+        """Seconds since 1970 by the time of day."""
+        return self.now().timestamp()
+
     def now(self) -> datetime:
-        """The start plus what has passed."""
-        return self._start + timedelta(seconds=self._elapsed)
+        """The start plus what has passed, and what the time of day was set ahead or back by."""
+        return self._start + timedelta(seconds=self._elapsed + self._set_by)
+
+    def set_ahead(self, seconds: float) -> None:
+        """Set the time of day, as an administrator does or a machine that was frozen; the monotonic
+        clock knows nothing of it. Negative sets it back."""
+        self._set_by += seconds
 
     def advance(self, seconds: float = 0.0, **more: float) -> None:
         """Let time pass: seconds, and ``minutes=``, ``hours=``, ``days=`` as timedelta has them."""

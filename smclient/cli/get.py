@@ -1,4 +1,4 @@
-"""``smclient get``: print one secret, or one key of it. The only verb that prints a value."""
+"""``smclient get``: print one secret, or one key of it."""
 
 from __future__ import annotations
 

@@ -68,6 +68,16 @@ def parsed_tags(tags: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
+def exact(dollars: Decimal | None) -> str | None:
+    """As a plain decimal number, at least to the cent."""
+    if dollars is None:
+        return None
+    rounded = dollars.quantize(Decimal("0.000001"))
+    text = f"{rounded:f}".rstrip("0")
+    whole, _, cents = text.partition(".")
+    return f"{whole}.{cents:0<2}"
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
@@ -84,5 +94,5 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return str(value)
+        return exact(value)
     raise TypeError(f"a {type(value).__name__} has no place in the output")

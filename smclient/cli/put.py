@@ -64,9 +64,8 @@ def put(
         shown = {"name": answer["Name"], "arn": answer["ARN"], "version_id": answer["VersionId"]}
         print_json({**shown, "created": created})
     else:
-        click.echo(
-            f"{answer['Name']}: {'created with' if created else ''} version {answer['VersionId']}"
-        )
+        done = "created" if created else "stored"
+        click.echo(f"{answer['Name']}: {done}, version {answer['VersionId']}")
 
 
 def _new(description: str | None, kms_key_id: str | None, tags: tuple[str, ...]) -> dict[str, Any]:

@@ -34,3 +34,13 @@ def refused(error: Exception, value: SecretValue, label: str) -> bool:
         f"secret {value.arn}: cannot reach the database with the {label} credentials "
         f"({type(error).__name__}); check host, port, database and network of the secret"
     ) from error
+
+
+def broke_off(error: Exception, value: SecretValue, doing: str) -> RotationStepError:
+    """The error for a statement that failed after the login. The cause is stripped of the
+    statement, which may hold a password's verifier."""
+    scrub(error)
+    return RotationStepError(
+        f"secret {value.arn}: the database let us in, but could not {doing} "
+        f"({type(error).__name__}); see the cause, and what the user is allowed"
+    )

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from smclient.errors import RotationStepError
-from smclient.rotation.databases import CONNECT_TIMEOUT, load_driver, refused
+from smclient.rotation.databases import CONNECT_TIMEOUT, broke_off, load_driver, refused
 from smclient.rotation.function import Rotation, RotationFunction
 from smclient.rotation.passwords import PasswordRules
 from smclient.secret import SecretValue
 
 ENGINES = frozenset({"postgres", "postgresql", "aurora-postgresql"})
+PORT = 5432
 EXCLUDED = ":/@\"'\\"
 _SAME_IN_ALL = ("host", "username")
 
@@ -68,6 +69,8 @@ class PostgresSingleUser(RotationFunction):
             )
         try:
             connection.execute("SELECT now()")
+        except load_driver("psycopg").Error as error:
+            raise broke_off(error, pending, "answer a query") from error
         finally:
             connection.close()
 
@@ -75,12 +78,16 @@ class PostgresSingleUser(RotationFunction):
 def _checked(value: SecretValue) -> SecretValue:
     """Raises ``RotationStepError`` unless the secret is one of PostgreSQL credentials."""
     fields = value.fields
-    engine = fields.get("engine", "postgres")
-    if engine not in ENGINES:
-        raise RotationStepError(f"secret {value.arn}: engine is {engine!r}, not postgres")
+    if fields.get("engine", "postgres") not in ENGINES:
+        raise RotationStepError(
+            f"secret {value.arn}: its engine is not postgres or aurora-postgresql; another engine "
+            "needs another rotation function"
+        )
     missing = [name for name in ("host", "username", "password") if not fields.get(name)]
     if missing:
         raise RotationStepError(f"secret {value.arn}: it has no {', '.join(missing)}")
+    if not str(fields.get("port") or PORT).isdecimal():
+        raise RotationStepError(f"secret {value.arn}: its port is not a number")
     return value
 
 
@@ -101,8 +108,8 @@ def _login(value: SecretValue, label: str) -> Any:
     try:
         return psycopg.connect(
             host=fields["host"],
-            port=int(fields.get("port", 5432)),
-            dbname=fields.get("dbname", "postgres"),
+            port=int(fields.get("port") or PORT),
+            dbname=fields.get("dbname") or "postgres",
             user=str(fields["username"]),
             password=str(fields["password"]),
             sslmode=tls,
@@ -122,13 +129,19 @@ def _close(connection: Any) -> bool:
 
 
 def _set_password(connection: Any, pending: SecretValue) -> None:
+    try:
+        connection.execute(_alter_user(connection, pending))
+    except load_driver("psycopg").Error as error:
+        raise broke_off(error, pending, "change the password") from error
+
+
+def _alter_user(connection: Any, pending: SecretValue) -> Any:
+    """The statement, with a SCRAM verifier made on this side."""
     sql = load_driver("psycopg").sql
     user = str(pending.fields["username"])
     verifier = connection.pgconn.encrypt_password(
         str(pending.fields["password"]).encode(), user.encode(), b"scram-sha-256"
     )
-    connection.execute(
-        sql.SQL("ALTER USER {} WITH PASSWORD {}").format(
-            sql.Identifier(user), sql.Literal(verifier.decode())
-        )
+    return sql.SQL("ALTER USER {} WITH PASSWORD {}").format(
+        sql.Identifier(user), sql.Literal(verifier.decode())
     )

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+import signal
 import socket
 import threading
 import traceback
@@ -172,7 +173,9 @@ def test_a_value_is_read_with_what_the_agent_says_of_it(backend: Backend, agent:
     assert answer.value.version_stages == {"AWSCURRENT"}
     assert answer.value.created_date == datetime(2019, 9, 26, 21, 53, 9, 46000, tzinfo=UTC)
     assert agent.requests[0]["query"] == {"secretId": "db"}
-    assert agent.requests[0]["headers"]["Host"] == f"localhost:{agent.port}"
+    headers = agent.requests[0]["headers"]
+    assert headers["Host"] == f"localhost:{agent.port}"
+    assert set(headers) == {"Host", "Accept-Encoding", "X-Aws-Parameters-Secrets-Token"}
 
 
 def test_binary_comes_as_bytes(backend: Backend, agent: Agent) -> None:
@@ -594,6 +597,7 @@ def test_a_child_does_not_send_on_its_parents_connection(backend: Backend, agent
         child = os.fork()
         if child == 0:
             try:
+                signal.alarm(10)
                 os.write(theirs, backend.fetch(SecretRef("db")).value.text.encode())
             finally:
                 os._exit(0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import signal
 import threading
 import traceback
 from collections.abc import Iterator
@@ -209,8 +211,8 @@ def test_a_kept_error_is_tried_again_later_and_later(
     backend.recover()
     clock.advance(60)
     assert cache.get_secret_string("text") == "one"
+    clock.advance(3600)
     backend.fail_with(AccessDeniedError("no"), times=None)
-    assert cache.refresh_secret_now("text") is False  # dropped: access was taken away
     with pytest.raises(AccessDeniedError):
         cache.get_secret_string("text")
     backend.recover()
@@ -381,6 +383,29 @@ def test_nothing_shows_a_value(cache: SecretCache) -> None:
     assert CANARY in text
     assert CANARY not in repr(cache)
     assert CANARY not in repr([text])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_while_a_lock_is_held_reads_on(
+    cache: SecretCache, backend: FakeBackend
+) -> None:
+    """Theirs stops for ever."""
+    with pytest.raises(ResourceNotFoundError):
+        cache.get_secret_string("none")  # so that the lock is needed
+    ours, theirs = os.pipe()
+    with cache._lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(10)
+                os.write(theirs, cache.get_secret_string("text").encode())
+            finally:
+                os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as answer:
+        assert answer.read() == b"one"
+    os.waitpid(child, 0)
 
 
 # --- decorators -----------------------------------------------------------------------------------
