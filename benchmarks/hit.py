@@ -110,7 +110,7 @@ def main() -> None:
     }
     mine = found["smclient"]
     for name, taken in found.items():
-        print(f"{name:30} {taken:8.3f} µs   {taken / mine:7.2f} × smclient")
+        print(f"{name:30} {taken:8.3f} µs   {taken / mine:7.2f} x smclient")
     one, eight = throughput(ours(), 1), throughput(ours(), 8)
     print(f"8 threads: {eight / one:.0%} of the throughput of one")
 

@@ -59,7 +59,8 @@ def administrator_only(request: AccessRequest) -> Access:
 
 def denial(request: AccessRequest, access: Access) -> AccessDeniedException:
     """AWS's refusal, as recorded."""
+    resource = "" if request.named == "*" else f"on resource: {request.named} "
     return AccessDeniedException(
         f"User: {request.principal.arn} is not authorized to perform: {request.action} "
-        f"on resource: {request.named} {access.reason}"
+        f"{resource}{access.reason}"
     )

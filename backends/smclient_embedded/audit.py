@@ -24,6 +24,11 @@ HELD_SECONDS = 1.0
 EVENT_VERSION = "1.11"
 SOURCE = "secretsmanager.amazonaws.com"
 
+NAMES_ITS_SECRET = frozenset({"DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecret"})
+"""Operations whose records have a list of resources, as recorded."""
+_ANSWERS_ON_FAILURE = frozenset({"PutSecretValue", "UpdateSecret"})
+_NEVER_SHOWN = frozenset({"description"})
+
 
 def api_event(
     context: RequestContext,
@@ -35,8 +40,15 @@ def api_event(
     response: Mapping[str, Any] | None,
     read_only: bool,
     error: tuple[str, str] | None = None,
+    secret_arn: str | None = None,
 ) -> AuditRecord:
-    """The record of one call. ``parameters`` come without sensitive members."""
+    """The record of one call. ``parameters`` come without sensitive members; ``secret_arn`` is the
+    secret that it was about, if there is one."""
+    if error is not None and operation in _ANSWERS_ON_FAILURE and secret_arn is not None:
+        response = {"ARN": secret_arn}
+    shown = {name: value for name, value in parameters.items() if name not in _NEVER_SHOWN}
+    if operation == "CreateSecret":
+        shown.setdefault("forceOverwriteReplicaSecret", False)
     document: dict[str, Any] = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": _identity(context),
@@ -46,14 +58,21 @@ def api_event(
         "awsRegion": context.region,
         "sourceIPAddress": context.source_ip,
         "userAgent": context.user_agent[:1024],
-        "requestParameters": dict(parameters),
+        "requestParameters": shown,
         "responseElements": response_elements(operation, response),
         "requestID": context.request_id,
         "eventID": event_id,
         "readOnly": read_only,
         "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "eventCategory": "Management",
         "recipientAccountId": context.principal.account,
     }
+    if secret_arn is not None and operation in NAMES_ITS_SECRET:
+        owner = secret_arn.split(":")[4]
+        document["resources"] = [
+            {"accountId": owner, "type": "AWS::SecretsManager::Secret", "ARN": secret_arn}
+        ]
     if error is not None:
         code, message = error
         document["errorCode"] = "AccessDenied" if code == "AccessDeniedException" else code
@@ -78,19 +97,25 @@ def service_event(
         "eventID": event_id,
         "readOnly": False,
         "eventType": "AwsServiceEvent",
+        "managementEvent": True,
+        "eventCategory": "Management",
         "recipientAccountId": scope.account,
     }
     return AuditRecord(event_id, scope, at, name, document)
 
 
 def response_elements(operation: str, response: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What CloudTrail keeps of an answer: the ARN, for operations that changed something."""
+    """What CloudTrail keeps of an answer: the ARN, for operations that changed something; of a
+    deletion all of it."""
     if (
         response is None
         or "ARN" not in response
         or operation.startswith(("Get", "Describe", "List"))
     ):
         return None
+    if operation == "DeleteSecret":
+        until = f"{response['DeletionDate']:%Y-%m-%dT%H:%M:%SZ}"
+        return {"deletionDate": until, "name": response["Name"], "arn": response["ARN"]}
     return {"arn": response["ARN"]}
 
 
@@ -114,13 +139,22 @@ class AuditTrail:
         self._lock = threading.Lock()
         self._held: list[AuditRecord] = []
         self._since = 0.0
+        self._listeners: tuple[Callable[[AuditRecord], object], ...] = ()
+
+    def listen(self, listener: Callable[[AuditRecord], object]) -> None:
+        """Have ``listener`` called with each record as it comes about, in that order. It is called
+        inside the transaction of a change, so it must be quick and ask nothing of the store."""
+        self._listeners += (listener,)
 
     def record(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:
         """Write records as part of a change."""
         tx.append_audit(records)
+        for record in records if self._listeners else ():
+            self._tell(record)
 
     def hold(self, record: AuditRecord) -> None:
         """Write a record soon, together with others."""
+        self._tell(record)
         with self._lock:
             if not self._held:
                 self._since = self._monotonic()
@@ -128,6 +162,10 @@ class AuditTrail:
             full = len(self._held) >= HELD_BACK or self._monotonic() - self._since >= HELD_SECONDS
         if full:
             self.flush()
+
+    def _tell(self, record: AuditRecord) -> None:
+        for listener in self._listeners:
+            listener(record)
 
     def flush(self) -> None:
         """Write what is kept back. If that fails it stays kept and is tried again."""

@@ -12,8 +12,11 @@ from smclient_embedded.access import Access
 from smclient_embedded.context import RequestContext
 from smclient_embedded.ids import Ids
 from smclient_embedded.kms import Kms
+from smclient_embedded.quotas import Quotas
 from smclient_embedded.store.ports import Keyring, Transaction
 from smclient_embedded.store.records import VersionRecord
+
+_AWS_QUOTAS = Quotas()
 
 
 class FunctionRunner(Protocol):
@@ -57,6 +60,7 @@ class Deps:
         now: the time of the request, cut to milliseconds as AWS shows it.
         ids: where ids and randomness come from.
         touch: notes that a version was read.
+        quotas: how many of a thing there may be.
     """
 
     tx: Transaction
@@ -67,6 +71,7 @@ class Deps:
     now: datetime
     ids: Ids
     touch: Callable[[VersionRecord], object]
+    quotas: Quotas = _AWS_QUOTAS
 
 
 Request = Mapping[str, Any]

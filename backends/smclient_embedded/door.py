@@ -1,7 +1,7 @@
 """The one door: every call of the service comes through here, in one order.
 
-    parse and check types → find the secret → authorise → check values → operate in one transaction
-    → audit, meter
+    parse and check types → faults on purpose, request rates → find the secret → authorise
+    → check values → operate in one transaction → audit, meter
 
 The order is AWS's, as recorded: a caller without the right is told so before a short token is, and
 everybody is told of a map where a list belongs. Who the caller is was settled before (in process by
@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,15 +24,19 @@ from smclient_embedded.audit import AuditTrail
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, FunctionRunner, Request
 from smclient_embedded.errors import (
+    ConnectionDropped,
     InternalServiceError,
     OperationNotSupported,
     ServiceError,
 )
+from smclient_embedded.faults import Faults
 from smclient_embedded.finding import locate
 from smclient_embedded.ids import Ids
-from smclient_embedded.kms import Kms, MasterKey, MasterKeyError
+from smclient_embedded.kms import Kms
+from smclient_embedded.master import MasterKeyError, MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
+from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.store.ports import Store, StoreError, Transaction
 from smclient_embedded.store.records import AuditRecord, VersionRecord
 
@@ -41,12 +45,26 @@ logger = logging.getLogger("smclient.embedded")
 SERVICE = "secretsmanager"
 
 
+UNKNOWN = "UnknownOperation"
+"""Under this name all operations go on record that the model does not have."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call on its way through, and what is known of it so far."""
+
+    operation: str
+    context: RequestContext
+    parameters: Request = field(default_factory=dict)
+    secret_arn: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """What it takes to answer a call."""
 
     store: Store
-    master: MasterKey
+    master: MasterKeys
     model: ServiceModel
     authoriser: Authoriser
     functions: FunctionRunner
@@ -54,6 +72,9 @@ class Door:
     metrics: Metrics
     clock: Clock
     ids: Ids
+    faults: Faults
+    quotas: Quotas
+    rate_limits: RateLimits | None
 
     def call(self, operation: str, request: Mapping[str, Any], context: RequestContext) -> Any:
         """Answer one call.
@@ -74,7 +95,8 @@ class Door:
     ) -> Deps:
         """The collaborators of an operation, in a transaction."""
         now = self.now()
-        kms = Kms(self.master, tx, context.scope, now, self.ids.uuid)
+        master = self.master.within(tx.setting)
+        kms = Kms(master, tx, context.scope, now, self.ids.uuid, self.metrics.kms_called)
         own_keys = self.store.keyring()
         return Deps(
             tx=tx,
@@ -85,6 +107,7 @@ class Door:
             now=now,
             ids=self.ids,
             touch=touch,
+            quotas=self.quotas,
         )
 
     def now(self) -> datetime:
@@ -101,38 +124,47 @@ class Door:
         parse: Callable[[Any], dict[str, Any]],
         context: RequestContext,
     ) -> dict[str, Any]:
-        parameters: dict[str, Any] = {}
+        call = _Call(operation if operation in self.model.operations else UNKNOWN, context)
         try:
-            parameters = parse(request)
-            answer = self._operate(operation, parameters, context)
+            try:
+                call.parameters = parse(request)
+            finally:  # an outage or a storm comes before the fault of a request
+                self._strike(call, request)
+            answer = self._operate(call)
+        except ConnectionDropped:
+            raise  # nothing arrived, so nothing goes on record
         except ServiceError as error:
-            self._refused(operation, parameters, context, error)
+            self._refused(call, error)
             raise
         except (MasterKeyError, StoreError) as error:
-            logger.error("%s failed: %s", operation, error)
+            logger.error("%s failed: %s", call.operation, error)
             refusal = InternalServiceError(f"The service cannot use its store: {error}")
-            self._refused(operation, parameters, context, refusal)
+            self._refused(call, refusal)
             raise refusal from error
         self.metrics.called(context.scope, operation, "ok")
         return answer
 
-    def _operate(
-        self, operation: str, parameters: Request, context: RequestContext
-    ) -> dict[str, Any]:
-        operate = operations.OPERATIONS.get(operation)
+    def _strike(self, call: _Call, request: Any) -> None:
+        self.faults.strike(call.operation, request, call.context)
+        if self.rate_limits is not None:
+            scope = call.context.scope
+            self.rate_limits.check(call.operation, scope, self.clock.monotonic())
+
+    def _operate(self, call: _Call) -> dict[str, Any]:
+        operate = operations.OPERATIONS.get(call.operation)
         if operate is None:
             raise OperationNotSupported(
-                f"{operation} is part of the service's model, but this version of the embedded "
-                "service does not have it yet"
+                f"{call.operation} is part of the service's model, but this version of the "
+                "embedded service does not have it yet"
             )
-        read_only = operation in operations.READ_ONLY
+        read_only = call.operation in operations.READ_ONLY
         touched: list[VersionRecord] = []
         with self.store.transaction(write=not read_only) as tx:
-            deps = self.deps(context, tx, touched.append)
-            self._check_access(operation, parameters, context, tx)
-            self.model.check_values(operation, parameters)
-            answer = operate(context, deps, parameters)
-            record = self._record(operation, parameters, context, deps.now, answer)
+            deps = self.deps(call.context, tx, touched.append)
+            self._check_access(call, tx)
+            self.model.check_values(call.operation, call.parameters)
+            answer = operate(call.context, deps, call.parameters)
+            record = self._record(call, deps.now, answer)
             if not read_only:
                 self.audit.record(tx, [record])
         if read_only:
@@ -141,18 +173,17 @@ class Door:
         self._touch([version for version in touched if version.accessed_on != today], deps.now)
         return answer
 
-    def _check_access(
-        self, operation: str, parameters: Request, context: RequestContext, tx: Transaction
-    ) -> None:
-        named = parameters.get("SecretId")
-        if named is None:
-            resource, named, owner = "*", "*", context.principal.account
-        else:
-            secret = locate(tx, context.scope, named)
+    def _check_access(self, call: _Call, tx: Transaction) -> None:
+        caller = call.context.principal
+        resource, owner = "*", caller.account
+        named = call.parameters.get("SecretId") or call.parameters.get("Name") or "*"
+        if "SecretId" in call.parameters:
+            secret = locate(tx, call.context.scope, named)
             resource = named if secret is None else secret.arn
-            owner = context.principal.account if secret is None else secret.scope.account
+            if secret is not None:
+                call.secret_arn, owner = secret.arn, secret.scope.account
         request = AccessRequest(
-            context.principal, f"{SERVICE}:{operation}", resource, named=named, owner=owner
+            caller, f"{SERVICE}:{call.operation}", resource, named=named, owner=owner
         )
         access = self.authoriser(request)
         if not access.allowed:
@@ -175,30 +206,30 @@ class Door:
 
     def _record(
         self,
-        operation: str,
-        parameters: Request,
-        context: RequestContext,
+        call: _Call,
         at: datetime,
         answer: Mapping[str, Any] | None,
         error: ServiceError | None = None,
     ) -> AuditRecord:
-        known = operation in self.model.operations
+        known = call.operation != UNKNOWN
         return audit.api_event(
-            context,
-            operation,
+            call.context,
+            call.operation,
             at=at,
             event_id=self.ids.uuid(),
-            parameters=self.model.public_part(operation, parameters) if known else {},
+            parameters=self.model.public_part(call.operation, call.parameters) if known else {},
             response=answer,
-            read_only=operation in operations.READ_ONLY,
+            read_only=call.operation in operations.READ_ONLY,
             error=None if error is None else (error.code, str(error)),
+            secret_arn=call.secret_arn,
         )
 
-    def _refused(
-        self, operation: str, parameters: Request, context: RequestContext, error: ServiceError
-    ) -> None:
-        self.metrics.called(context.scope, operation, error.code)
-        self.audit.hold(self._record(operation, parameters, context, self.now(), None, error))
+    def _refused(self, call: _Call, error: ServiceError) -> None:
+        self.metrics.called(call.context.scope, call.operation, error.code)
+        try:
+            self.audit.hold(self._record(call, self.now(), None, error))
+        except StoreError as cause:  # it stays kept back; the caller is refused in any case
+            logger.error("the audit trail cannot be written: %s", cause)
 
     def _touch(self, touched: list[VersionRecord], now: datetime) -> None:
         """Set LastAccessedDate. It is a day, so this happens once a day for a version."""

@@ -53,6 +53,10 @@ class LimitExceededException(ServiceError):
     """A quota is used up."""
 
 
+class ThrottlingException(ServiceError):
+    """More requests than a rate allows."""
+
+
 class InvalidNextTokenException(ServiceError):
     """A ``NextToken`` that was not given out for this request."""
 
@@ -77,10 +81,46 @@ class PreconditionNotMetException(ServiceError):
     """A precondition does not hold."""
 
 
+class NotAuthenticated(ServiceError):
+    """Who asks is not established: what the five refusals of a signature have in common."""
+
+
+class MissingAuthenticationTokenException(NotAuthenticated):
+    """The request is not signed."""
+
+
+class IncompleteSignatureException(NotAuthenticated):
+    """A part of the signature is absent or cannot be read."""
+
+
+class InvalidSignatureException(NotAuthenticated):
+    """A signature that is wrong, of another time, or for another service."""
+
+
+class UnrecognizedClientException(NotAuthenticated):
+    """No such access key, or another session token than the key's."""
+
+
+class ExpiredTokenException(NotAuthenticated):
+    """The session of the access key is over."""
+
+
 class InternalServiceError(ServiceError):
     """A fault of the service itself; its cause is in the service's log."""
 
     status: ClassVar[int] = 500
+
+
+class ConnectionDropped(ServiceError):
+    """An outage on purpose: no answer is given. Who holds the connection closes it; ``code`` is
+    what ``smclient.errors`` calls a service that cannot be reached."""
+
+    status: ClassVar[int] = 503
+
+    @property
+    def code(self) -> str:
+        """Not AWS's, which has none for that."""
+        return "BackendUnavailable"
 
 
 class OperationNotSupported(ServiceError):

@@ -15,6 +15,7 @@ from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import Scope, SecretRecord
 
 _NAME = re.compile(r"[A-Za-z0-9/_+=.@!-]+")
+_ARN = re.compile(r"arn:[A-Za-z0-9/_+=.@!:-]+")
 
 
 def check_name(name: str) -> None:
@@ -29,8 +30,10 @@ def check_name(name: str) -> None:
 def locate(tx: Transaction, scope: Scope, secret_id: str) -> SecretRecord | None:
     """The secret of an id, whatever its state. An ARN reaches other accounts too, not other
     regions."""
-    if not secret_id.startswith("arn:"):
+    if _NAME.fullmatch(secret_id):
         return tx.secret_named(scope, secret_id)
+    if not _ARN.fullmatch(secret_id):
+        return None  # no secret is called so; a store need not see it
     found = tx.secret(secret_id)
     if found is None:
         candidates = tx.secrets_with_stem(secret_id)

@@ -8,11 +8,9 @@ with both the data key and the value, so that neither opens anywhere else.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -23,90 +21,42 @@ from smclient_embedded.errors import (
     EncryptionFailure,
     InvalidParameterException,
 )
-from smclient_embedded.store.ports import StoreError
-from smclient_embedded.store.records import KeyRecord, Scope, Sealed
+from smclient_embedded.master import MasterKey, MasterKeyError, Wrapping
+from smclient_embedded.store.ports import Keyring
+from smclient_embedded.store.records import KeyRecord, Scope, Sealed, VersionRecord
+
+__all__ = [
+    "MANAGED_ALIAS",
+    "Kms",
+    "MasterKey",
+    "MasterKeyError",
+    "encryption_context",
+    "open_version",
+]
 
 MANAGED_ALIAS = "alias/aws/secretsmanager"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_CHECK = "smclient.master-key-check"
 
 
-class MasterKeyError(StoreError):
-    """The master key is absent, unreadable, or not the one that this store was made with."""
+def encryption_context(arn: str, version_id: str) -> dict[str, str]:
+    """What a value is bound to: its secret and its version, as AWS names them."""
+    return {"SecretARN": arn, "SecretVersionId": version_id}
 
 
-class MasterKey:
-    """Wraps the material of KMS keys. Hides itself."""
+def open_version(keys: Keyring, version: VersionRecord) -> bytes:
+    """The value of a version, if it was sealed for this very version; empty if it has none.
 
-    __slots__ = ("_cipher",)
-
-    def __init__(self, material: bytes) -> None:
-        if len(material) != _KEY_BYTES:
-            raise MasterKeyError(
-                f"a master key has {_KEY_BYTES} bytes, this one has {len(material)}"
-            )
-        self._cipher = AESGCM(material)
-
-    @classmethod
-    def random(cls) -> MasterKey:
-        """A key that lives as long as this process."""
-        return cls(os.urandom(_KEY_BYTES))
-
-    @classmethod
-    def from_file(cls, path: Path, *, create: bool) -> MasterKey:
-        """The key in a file of 32 bytes that only its owner may read; made anew if allowed.
-
-        Raises:
-            MasterKeyError: absent, too open, or not a key.
-        """
-        if create and not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(_KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-        try:
-            mode = path.stat().st_mode
-            material = path.read_bytes()
-        except OSError as error:
-            raise MasterKeyError(
-                f"the master key file {path} cannot be read ({error.strerror}); name it with "
-                "?master_key_file= or SMCLIENT_MASTER_KEY_FILE. Without it the store is useless."
-            ) from error
-        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise MasterKeyError(f"the master key file {path} is open to others: chmod 600 {path}")
-        return cls(material)
-
-    def wrap(self, material: bytes, label: str) -> bytes:
-        """Seal key material, bound to a label."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, material, label.encode())
-
-    def unwrap(self, wrapped: bytes, label: str) -> bytes:
-        """Open key material. Raises ``MasterKeyError`` if this is not the key it was wrapped by."""
-        try:
-            nonce, sealed = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
-            return self._cipher.decrypt(nonce, sealed, label.encode())
-        except InvalidTag:
-            raise MasterKeyError(
-                f"the master key does not open {label}: it is not the one this store was made "
-                "with, or the store is damaged"
-            ) from None
-
-    def check(self) -> bytes:
-        """What a store keeps to recognise its master key by."""
-        return self.wrap(_CHECK.encode(), _CHECK)
-
-    def verify(self, check: bytes) -> None:
-        """Raises ``MasterKeyError`` if ``check`` was made by another key."""
-        self.unwrap(check, _CHECK)
-
-    def __repr__(self) -> str:
-        return "MasterKey(***)"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a master key refuses pickling")
+    Raises:
+        DecryptionFailure: the key or the seal is not good, or the seal belongs elsewhere.
+    """
+    if version.sealed is None:
+        return b""
+    if dict(version.sealed.context) != encryption_context(version.arn, version.version_id):
+        raise DecryptionFailure(
+            "Secrets Manager can't decrypt the secret value: it was sealed for another version"
+        )
+    return keys.open(version.sealed)
 
 
 class KeyRepository(Protocol):
@@ -125,15 +75,25 @@ class KeyRepository(Protocol):
         ...
 
 
+CountUse = Callable[[str, KeyRecord], object]
+"""Is told of each call that AWS would make to KMS, ``GenerateDataKey`` or ``Decrypt``, and its
+key."""
+
+
+def _uncounted(action: str, key: KeyRecord) -> None:
+    """Nobody counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kms:
     """The keys of one scope, in one transaction: the ``Keyring`` of stores without their own."""
 
-    master: MasterKey
+    master: Wrapping
     keys: KeyRepository
     scope: Scope
     now: datetime
     new_id: Callable[[], str]
+    used: CountUse = _uncounted
 
     def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
         """See ``Keyring.seal``."""
@@ -142,6 +102,7 @@ class Kms:
             raise EncryptionFailure(
                 f"Secrets Manager can't encrypt the secret value: {_unusable(key, self.new_id())}"
             )
+        self.used("GenerateDataKey", key)
         data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
         bound = _bound(key.arn, context)
         wrapping_nonce = os.urandom(_NONCE_BYTES)
@@ -166,6 +127,7 @@ class Kms:
             raise DecryptionFailure(
                 f"Secrets Manager can't decrypt the secret value: {_unusable(key, self.new_id())}"
             )
+        self.used("Decrypt", key)
         bound = _bound(key.arn, sealed.context)
         nonce, wrapped = sealed.wrapped_key[:_NONCE_BYTES], sealed.wrapped_key[_NONCE_BYTES:]
         try:
@@ -225,14 +187,37 @@ class Kms:
             f"{_tail('NotFoundException', self.new_id())}"
         )
 
+    def check_usable(self, key_id: str) -> None:
+        """Refuse a key that a secret cannot be put under, in AWS's words.
+
+        Raises:
+            InvalidParameterException: there is no such key, or it is not enabled.
+        """
+        key = self.resolve(key_id)
+        if key.state == "Disabled":
+            raise InvalidParameterException(
+                "The operation failed because the specified KMS key is disabled."
+            )
+        if key.state != "Enabled":
+            raise InvalidParameterException(
+                "The operation failed because of an invalid KMS key: "
+                f"{_unusable(key, self.new_id())}"
+            )
+        if not key.managed:  # AWS tries a customer key with an empty value
+            self.used("GenerateDataKey", key)
+            self.used("Decrypt", key)
+
     def _cipher(self, key: KeyRecord) -> AESGCM:
         return AESGCM(self.master.unwrap(key.wrapped_material, key.arn))
 
 
 def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:
     """The authenticated data: every part with its length before it, so none can be confused."""
-    parts = [key_arn, *(part for pair in sorted(context.items()) for part in pair)]
-    return b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+    parts = [key_arn]
+    for pair in sorted(context.items()):
+        parts += pair
+    encoded = [part.encode() for part in parts]
+    return b"".join([len(part).to_bytes(4, "big") + part for part in encoded])
 
 
 def _unusable(key: KeyRecord, request_id: str) -> str:

@@ -28,12 +28,12 @@ def pending_elsewhere(labels: Mapping[str, str]) -> str | None:
     return pending if pending is not None and pending != labels.get(AWSCURRENT) else None
 
 
-def abandon_rotation(tx: Transaction, arn: str) -> bool:
-    """A value that was made current by hand ends a rotation under way: AWSPENDING goes.
+def abandon_rotation(tx: Transaction, arn: str, *, by: str) -> bool:
+    """Version ``by``, put by hand, ends a rotation to another version: AWSPENDING goes.
 
     Returns whether there was one.
     """
-    if pending_elsewhere(tx.labels(arn)) is None:
+    if pending_elsewhere(tx.labels(arn)) in (None, by):
         return False
     tx.remove_label(arn, AWSPENDING)
     tx.remove_rotation_job(arn)

@@ -39,6 +39,7 @@ _JSON_TYPES: dict[str, Any] = {
     "blob": (bytes, bytearray, memoryview),
     "timestamp": (datetime, int, float),
 }
+_BITS = {"integer": 32, "long": 64}
 
 
 class ServiceModel:
@@ -146,6 +147,9 @@ def _check_kind(kind: str, value: Any) -> None:
     is_truth = isinstance(value, bool)
     if not isinstance(value, _JSON_TYPES[kind]) or (is_truth and kind != "boolean"):
         raise SerializationException(_wrong_type(kind, value))
+    bits = _BITS.get(kind)
+    if bits is not None and value.bit_length() >= bits:
+        raise SerializationException(f"The number does not fit into {_TARGETS[kind]}.")
 
 
 def _checked_text(value: str) -> str:
@@ -165,17 +169,23 @@ def _decode_blob(value: Any) -> bytes:
         raise SerializationException("The binary value is not base64.") from None
 
 
+_EXPECTED = {"list": "Expected list or null", "map": "Expected map or null"}
+_TARGETS = {"boolean": "an Boolean", "integer": "an Integer", "long": "a Long"}
+
+
 def _wrong_type(wanted: str, value: Any) -> str:
-    if isinstance(value, Mapping | list | tuple) and wanted not in ("structure", "map", "list"):
-        return "Start of structure or map found where not expected."
-    if isinstance(value, Mapping) and wanted == "list":
+    if isinstance(value, Mapping):
         return "Start of structure or map found where not expected."
     if isinstance(value, list | tuple):
         return "Start of list found where not expected"
-    names = {bool: "Boolean", int: "Number", float: "Number", str: "String"}
-    found = names.get(type(value), "Value")
-    target = {"string": "String", "boolean": "Boolean", "integer": "Integer", "long": "Long"}
-    return f"{found} can not be converted to {'a ' + target.get(wanted, wanted)}"
+    if wanted == "structure":
+        return "Expected null"
+    if wanted in _EXPECTED:
+        return _EXPECTED[wanted]
+    truth = "TRUE_VALUE" if value is True else "FALSE_VALUE"
+    names = {bool: truth, int: "NUMBER_VALUE", float: "NUMBER_VALUE"}
+    found = names.get(type(value), "STRING_VALUE" if isinstance(value, str) else "The value")
+    return f"{found} can not be converted to {_TARGETS.get(wanted, 'a String')}"
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -238,6 +248,8 @@ def _make_rules(shape: Shape) -> Iterator[tuple[str, Callable[[Any], bool]]]:
     low, high = limits.get("min"), limits.get("max")
     numeric = shape.type_name in ("integer", "long")
     measure: Callable[[Any], int] = (lambda v: v) if numeric else len
+    if limits.get("sensitive") and shape.type_name == "string":  # a value's quota is in bytes
+        measure = _bytes_of
     what = "value" if numeric else "length"
     if high is not None:
         yield f"Member must have {what} less than or equal to {high}", lambda v: measure(v) <= high
@@ -257,6 +269,10 @@ def _make_rules(shape: Shape) -> Iterator[tuple[str, Callable[[Any], bool]]]:
         )
 
 
+def _bytes_of(text: str) -> int:
+    return len(text.encode())
+
+
 def _path(path: str, name: str) -> str:
     camel = name[0].lower() + name[1:]
     return f"{path}.{camel}" if path else camel
@@ -270,9 +286,15 @@ def _shown(value: Any) -> str:
 
 def _public(shape: Shape, value: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name[0].lower() + name[1:]: _public(member, value[name])
-        if member.type_name == "structure"
-        else to_json(value[name])
+        name[0].lower() + name[1:]: _public_member(member, value[name])
         for name, member in shape.members.items()
         if name in value and not member.metadata.get("sensitive")
     }
+
+
+def _public_member(shape: Shape, value: Any) -> Any:
+    if shape.type_name == "structure":
+        return _public(shape, value)
+    if shape.type_name == "list":
+        return [_public_member(shape.member, item) for item in value]
+    return to_json(value)

@@ -56,8 +56,9 @@ def _read_token(token: str, query: SecretQuery) -> str:
     try:
         content = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
         sort_by, descending, position = content
-    except (ValueError, TypeError, binascii.Error):
+        position.encode()  # half of a surrogate pair would not reach a database
+    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise InvalidNextTokenException("The NextToken value is invalid.") from None
-    if (sort_by, descending) != (query.sort_by, query.descending) or not isinstance(position, str):
+    if (sort_by, descending) != (query.sort_by, query.descending):
         raise InvalidNextTokenException("The NextToken value is invalid.")
-    return position
+    return str(position)

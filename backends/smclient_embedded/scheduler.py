@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from smclient.backend import Backend
@@ -53,7 +53,9 @@ class Scheduler:
         rotated: list[str] = []
         failed: list[str] = []
         for job in self._claim():
-            (rotated if self._run(job) else failed).append(job.arn)
+            done = self._run(job)
+            if done is not None:
+                (rotated if done else failed).append(job.arn)
         return Done(tuple(deleted), tuple(rotated), tuple(failed))
 
     def _delete_due(self) -> list[str]:
@@ -61,7 +63,9 @@ class Scheduler:
             due = tx.secrets_to_delete(self.door.now(), BATCH)
             for secret in due:
                 tx.remove_secret(secret.arn)
-                self._event(tx, secret.scope, "EndSecretVersionDelete", ARN=secret.arn)
+                self._event(
+                    tx, secret.scope, "EndSecretVersionDelete", ARN=secret.arn, Name=secret.name
+                )
         return [secret.arn for secret in due]
 
     def _begin_due(self) -> None:
@@ -78,12 +82,23 @@ class Scheduler:
                 tx.claim_rotation_jobs(now, owner=self.owner, leased_until=now + LEASE, limit=BATCH)
             )
 
-    def _run(self, job: RotationJob) -> bool:
+    def _run(self, job: RotationJob) -> bool | None:
+        """Run one claimed job. ``None`` if it is not to be run (any more)."""
         with self.door.store.transaction(write=True) as tx:
             secret = tx.secret(job.arn)
-            if secret is None or secret.rotation is None or secret.rotation.function_arn is None:
+            if not _is_held(job, tx) or secret is None:
+                return None  # cancelled or taken over while others of this pass ran
+            if secret.rotation is None or secret.rotation.function_arn is None:
                 tx.remove_rotation_job(job.arn)
-                return False
+                return None
+            if secret.deleted_at is not None:
+                machine.wait(job, tx, now=self.door.now())
+                return None
+            if machine.abandoned(job, tx):
+                tx.remove_rotation_job(job.arn)
+                self._event(tx, secret.scope, "RotationAbandoned", SecretId=job.arn)
+                return None
+            tx.put_rotation_job(replace(job, leased_until=self.door.now() + LEASE))
             if job.attempts == 0:
                 self._event(tx, secret.scope, _name(job, "Started"), SecretId=job.arn)
         reason = self._call_steps(job, secret, secret.rotation.function_arn)
@@ -105,21 +120,20 @@ class Scheduler:
                 return f"{step}: {type(error).__name__}"
         return None
 
-    def _end(self, job: RotationJob, tx: Transaction, reason: str | None) -> bool:
-        held = tx.rotation_job(job.arn)
+    def _end(self, job: RotationJob, tx: Transaction, reason: str | None) -> bool | None:
         secret = tx.secret(job.arn)
-        if held is None or held.fence != job.fence or secret is None:
-            return False  # cancelled, abandoned, deleted, or another node took it over
+        if not _is_held(job, tx) or secret is None:
+            return None  # cancelled, abandoned, deleted, or another node took it over
         now = self.door.now()
         if reason is None and not machine.ended_well(job, tx):
             reason = "finishSecret: AWSCURRENT was not moved"
         if reason is not None:
-            machine.put_off(held, tx, reason, now=now)
+            machine.put_off(job, tx, reason, now=now)
             self._event(
                 tx, secret.scope, _name(job, "Failed"), SecretId=job.arn, FailureReason=reason
             )
             return False
-        machine.complete(held, tx, secret, now=now)
+        machine.complete(job, tx, secret, now=now)
         self._event(tx, secret.scope, _name(job, "Succeeded"), SecretId=job.arn)
         return True
 
@@ -128,6 +142,13 @@ class Scheduler:
             scope, name, at=self.door.now(), event_id=self.door.ids.uuid(), details=details
         )
         self.door.audit.record(tx, [event])
+
+
+def _is_held(job: RotationJob, tx: Transaction) -> bool:
+    """Whether a claim still holds. A later rotation of the secret has another token, a later claim
+    another fence."""
+    held = tx.rotation_job(job.arn)
+    return held is not None and (held.token, held.fence) == (job.token, job.fence)
 
 
 def _name(job: RotationJob, outcome: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,21 +18,22 @@ from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
 from smclient_embedded.ids import Ids, SystemIds
-from smclient_embedded.kms import MasterKey
+from smclient_embedded.master import MasterKey, MasterKeys, recognised
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
+from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.scheduler import Done, Scheduler
 from smclient_embedded.store import Scope, Store, Transaction, load_store
+from smclient_embedded.upkeep import Upkeep
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
-MASTER_KEY_FILE = "SMCLIENT_MASTER_KEY_FILE"
-_CHECK = "master-key-check"
 
 
-class EmbeddedService:
+class EmbeddedService(Upkeep):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -42,6 +44,12 @@ class EmbeddedService:
             a file beside SQLite's (made 0600), or, in memory, one that dies with the process.
         clock, ids, authoriser: replaceable for tests; the authoriser lets the administrator do all
             and others nothing.
+        quotas: how many of a thing there may be; AWS's numbers.
+        rate_limits: ``True`` for AWS's request rates, or operations with other rates than those.
+
+    Attributes:
+        faults: faults on purpose, see ``smclient_embedded.faults``.
+        audit: the trail, see ``smclient_embedded.audit``.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -57,35 +65,42 @@ class EmbeddedService:
         clock: Clock = SYSTEM_CLOCK,
         ids: Ids | None = None,
         authoriser: Authoriser = administrator_only,
+        quotas: Quotas = Quotas(),  # noqa: B008  it never changes
+        rate_limits: bool | Mapping[str, float] = False,
     ) -> None:
         self.url = BackendUrl.parse(store if isinstance(store, str) else "embedded:")
         self.account = account or self.url.options.get("account", DEFAULT_ACCOUNT)
         self.region = region or self.url.options.get("region", DEFAULT_REGION)
-        if len(self.account) != 12 or not self.account.isdigit():
+        if not re.fullmatch(r"[0-9]{12}", self.account):
             raise ConfigError(f"an account has 12 digits; {self.account!r} is none")
+        limits = rate_limits if isinstance(rate_limits, Mapping) else None
+        rates = None if rate_limits is False else RateLimits(limits)
         self._clock = clock
+        self.faults = Faults(clock)
         self._functions = InProcessFunctions()
         self._store = load_store(self.url, clock=clock) if isinstance(store, str) else store
         self._principals: dict[str, Principal] = {}
         self._closed = False
         try:
-            master = _recognised(self._store, self.url, master_key)
+            master = recognised(self._store, self.url, master_key)
         except BaseException:
             self._store.close()
             raise
         self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
-        self._metrics = Metrics()
         self._ids = ids or SystemIds()
         self._door = Door(
             store=self._store,
-            master=master,
+            master=MasterKeys(master),
             model=service_model(),
             authoriser=authoriser,
             functions=self._functions,
             audit=self.audit,
-            metrics=self._metrics,
+            metrics=Metrics(clock.now),
             clock=clock,
             ids=self._ids,
+            faults=self.faults,
+            quotas=quotas,
+            rate_limits=rates,
         )
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
@@ -130,15 +145,26 @@ class EmbeddedService:
         principal: Principal | str | None = None,
     ) -> Any:
         """A real botocore client, answered by this service without a socket."""
-        from smclient_embedded.http.json11 import answer
         from smclient_embedded.http.wired import wired_client
 
-        caller, region = self.principal(principal), region_name or self.region
+        region = region_name or self.region
+        return wired_client(service_name, self._answer(principal, region), region=region)
 
-        def answered(target: str, body: bytes) -> Any:
-            return answer(self._door, target, body, self.context(caller, region))
+    def patch_boto3(
+        self, *, principal: Principal | str | None = None
+    ) -> AbstractContextManager[None]:
+        """While it is entered, every client for Secrets Manager that is made in this process (by
+        ``boto3.client``, a session of any age, botocore) is answered by this service, also inside
+        moto's ``mock_aws``; other services are left alone. See ``smclient_embedded.http.patching``.
+        """
+        from smclient_embedded.http.patching import patched_boto3
 
-        return wired_client(service_name, answered, region=region)
+        return patched_boto3(functools.partial(self._answer, principal), region=self.region)
+
+    @property
+    def door(self) -> Door:
+        """The one door, for those who bring calls from outside: HTTP."""
+        return self._door
 
     # --- setting up -----------------------------------------------------------------------------
 
@@ -165,13 +191,22 @@ class EmbeddedService:
         return arn
 
     def create_key(self, *, alias: str | None = None, region: str | None = None) -> str:
-        """Make a customer KMS key and return its ARN. Raises ``ConfigError`` where the store brings
-        its own keys."""
+        """Make a customer KMS key and return its ARN.
+
+        Raises:
+            ConfigError: the store brings its own keys, the alias is AWS's, or it is in use.
+        """
+        if alias is not None:
+            alias = "alias/" + alias.removeprefix("alias/")
+            if alias.startswith("alias/aws/"):
+                raise ConfigError(f"{alias} is not yours to give: alias/aws/ is for AWS's own keys")
         scope = Scope(self.account, region or self.region)
         with self._store.transaction(write=True) as tx:
             kms = self._deps_for(scope, tx).kms
             if kms is None:
                 raise ConfigError("this store brings its own keys; it takes no KMS key")
+            if alias is not None and any(key.alias == alias for key in tx.keys(scope)):
+                raise ConfigError(f"{alias} is the alias of another key already")
             return kms.create_key(alias=alias).arn
 
     def register_function(self, name: str, handler: Handler, role: str | None = None) -> str:
@@ -187,12 +222,11 @@ class EmbeddedService:
     # --- running and looking ----------------------------------------------------------------------
 
     def run_due(self) -> Done:
-        """Run the rotations and deletions that are due now, and return what was done."""
-        return self._scheduler.run_due()
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """CloudWatch-shaped counts of the calls so far."""
-        return self._metrics.snapshot()
+        """Run the rotations and deletions that are due now, and return what was done. Writes what
+        audit holds back, too."""
+        done = self._scheduler.run_due()
+        self.audit.flush()
+        return done
 
     def close(self) -> None:
         """Write what audit holds back and close the store. Closing twice is fine."""
@@ -213,6 +247,16 @@ class EmbeddedService:
         self.close()
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _answer(self, principal: Principal | str | None, region: str) -> Any:
+        from smclient_embedded.http.json11 import answer
+
+        caller = self.principal(principal)
+
+        def answered(target: str, body: bytes) -> Any:
+            return answer(self._door, target, body, self.context(caller, region))
+
+        return answered
 
     def _backend(self, principal: Principal, region: str, *, close: Any) -> EmbeddedBackend:
         def call(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,29 +283,9 @@ class EmbeddedService:
 def open_backend(url: BackendUrl, *, clock: Clock) -> Backend:
     """Entry point of ``embedded:``: a service of its own, closed with the backend."""
     service = EmbeddedService(url.text, clock=clock)
-    principal = service.principal(url.options.get("principal"))
+    try:
+        principal = service.principal(url.options.get("principal"))
+    except BaseException:
+        service.close()
+        raise
     return service._backend(principal, service.region, close=service.close)
-
-
-def _recognised(store: Store, url: BackendUrl, given: MasterKey | None) -> MasterKey:
-    """The master key of a store. A store remembers by which one it was made and takes no other; a
-    key file is made only for a store that is new, so a lost one is never papered over."""
-    if store.keyring() is not None:
-        return given or MasterKey.random()
-    with store.transaction(write=True) as tx:
-        check = tx.setting(_CHECK)
-        master = given or _master_key(url, is_new=check is None)
-        if check is None:
-            tx.put_setting(_CHECK, master.check())
-        else:
-            master.verify(check)
-    return master
-
-
-def _master_key(url: BackendUrl, *, is_new: bool) -> MasterKey:
-    named = url.options.get("master_key_file") or os.environ.get(MASTER_KEY_FILE)
-    if named:
-        return MasterKey.from_file(Path(named), create=False)
-    if not url.path:
-        return MasterKey.random()
-    return MasterKey.from_file(Path(url.path + ".key"), create=is_new)

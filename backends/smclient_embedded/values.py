@@ -16,6 +16,7 @@ from smclient_embedded.errors import (
     token_missing,
     version_not_found,
 )
+from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import labels_of
 from smclient_embedded.store.records import SecretRecord, VersionRecord
 
@@ -54,7 +55,7 @@ def new_version(
         sealed=deps.keys.seal(
             plaintext,
             key_id=secret.kms_key_id,
-            context={"SecretARN": secret.arn, "SecretVersionId": version_id},
+            context=encryption_context(secret.arn, version_id),
         ),
     )
 
@@ -68,8 +69,7 @@ def check_replay(deps: Deps, version: VersionRecord, request: Request) -> None:
     binary = "SecretBinary" in request
     value: bytes = request["SecretBinary"] if binary else request["SecretString"].encode()
     same_kind = version.kind == ("binary" if binary else "string")
-    kept = b"" if version.sealed is None else deps.keys.open(version.sealed)
-    if not (same_kind and hmac.compare_digest(kept, value)):
+    if not (same_kind and hmac.compare_digest(open_version(deps.keys, version), value)):
         raise token_in_use(version.version_id, version.arn)
 
 
@@ -104,7 +104,7 @@ def read_value(
     """The members of GetSecretValue's answer. Notes the access."""
     if version.sealed is None:
         raise version_not_found(version.version_id)
-    plaintext = deps.keys.open(version.sealed)
+    plaintext = open_version(deps.keys, version)
     deps.touch(version)
     answer: dict[str, Any] = {
         "ARN": secret.arn,

@@ -101,7 +101,8 @@ class Secrets:
             SecretConfigError: a reference is bad, or, unless lazy, cannot be resolved.
         """
         ours = {k: v for k, v in app.config.items() if k.startswith(_PREFIX) and k != LAZY}
-        client = self._given or SecretsClient.from_config(ClientConfig.from_mapping(ours))
+        settings = ClientConfig.from_mapping(ours)  # a typo is an error beside a given client too
+        client = self._given or SecretsClient.from_config(settings)
         app.config.__class__ = LiveConfig
         config = app.config
         assert isinstance(config, LiveConfig)

@@ -30,11 +30,15 @@ def bind_engine(engine: E, secret_id: str, client: SecretsClient) -> E:
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Dialect, record: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        given = {name: value for name, value in kwargs.items() if name not in _LOGIN}
+        for name in _LOGIN:
+            kwargs.pop(
+                name, None
+            )  # the dialect's own arguments: a password in the URL goes for good
+        dsn = tuple(arg for arg in args if arg)  # psycopg2's "" for an empty URL is none
         mapping = argument_fields(dialect.loaded_dbapi.connect, None)
 
         def open_one(value: SecretValue) -> Any:
-            return dialect.connect(*args, **login_arguments(value, mapping, tuple(args), given))
+            return dialect.connect(*args, **login_arguments(value, mapping, dsn, kwargs))
 
         return client.login(secret_id, open_one, fields=login_fields(mapping))
 

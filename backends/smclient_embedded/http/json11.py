@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.door import Door
 from smclient_embedded.errors import (
+    ConnectionDropped,
+    NotAuthenticated,
     SerializationException,
     ServiceError,
     UnknownOperationException,
@@ -18,6 +20,7 @@ from smclient_embedded.errors import (
 from smclient_embedded.model import TARGET_PREFIX, to_json
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
+_SHOWN = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +30,63 @@ class WireAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    dropped: bool = False
+    """Do not send it: an outage on purpose. Who holds the connection closes it."""
+
+
+class Call(NamedTuple):
+    """A request that is JSON and names an operation of the model."""
+
+    operation: str
+    body: dict[str, Any]
 
 
 def answer(door: Door, target: str, body: bytes, context: RequestContext) -> WireAnswer:
     """Answer one request. Refusals are answers too; nothing is raised for them."""
-    headers = {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": context.request_id}
     try:
-        operation = _operation(target)
-        result = door.call_json(operation, _parsed(body), context)
+        call = read(target, body, door.model.operations)
     except ServiceError as error:
-        headers["x-amzn-ErrorType"] = error.code
-        return WireAnswer(error.status, headers, _dump(_envelope(error)))
-    return WireAnswer(200, headers, _dump(to_json(result)))
+        return refusal(error, context.request_id)
+    return respond(door, call, context)
 
 
-def _operation(target: str) -> str:
-    if not target.startswith(TARGET_PREFIX):
-        raise UnknownOperationException(f"Unknown target {target!r}")
-    return target.removeprefix(TARGET_PREFIX)
+def read(target: str, body: bytes, known: Container[str]) -> Call:
+    """What a request asks for, before anybody asks who sent it.
+
+    Raises:
+        SerializationException: the body is not a JSON object.
+        UnknownOperationException: the target names none of the ``known`` operations.
+    """
+    parsed = _parsed(body)
+    operation = target.removeprefix(TARGET_PREFIX)
+    if operation not in known or not target.startswith(TARGET_PREFIX):
+        raise UnknownOperationException(f"Unknown target {target[:_SHOWN]!r}")
+    return Call(operation, parsed)
 
 
-def _parsed(body: bytes) -> Any:
+def respond(door: Door, call: Call, context: RequestContext) -> WireAnswer:
+    """Answer a request whose caller is known. Refusals are answers too."""
     try:
-        parsed = json.loads(body)
+        result = door.call_json(call.operation, call.body, context)
+    except ServiceError as error:
+        return refusal(error, context.request_id)
+    return WireAnswer(200, _headers(context.request_id), _dump(result))
+
+
+def refusal(error: ServiceError, request_id: str) -> WireAnswer:
+    """A refusal as it goes out."""
+    headers = {**_headers(request_id), "x-amzn-ErrorType": error.code}
+    dropped = isinstance(error, ConnectionDropped)
+    return WireAnswer(error.status, headers, _dump(_envelope(error)), dropped)
+
+
+def _headers(request_id: str) -> dict[str, str]:
+    return {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": request_id}
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise SerializationException("The request body is not JSON.") from None
     if not isinstance(parsed, dict):
@@ -57,11 +94,20 @@ def _parsed(body: bytes) -> Any:
     return parsed
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _envelope(error: ServiceError) -> dict[str, str]:
-    """AWS writes ``message`` for a broken limit of the model and ``Message`` for the rest."""
-    text = "message" if isinstance(error, ValidationException) else "Message"
-    return {"__type": error.code, text: str(error)}
+    """AWS writes ``message`` for a broken limit of the model and where it does not know the caller,
+    and ``Message`` for the rest."""
+    in_front = isinstance(error, ValidationException | NotAuthenticated)
+    return {"__type": error.code, "message" if in_front else "Message": str(error)}
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_dump_text = json.JSONEncoder(separators=(",", ":"), default=to_json).encode
 
 
 def _dump(content: Any) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
+    return _dump_text(content).encode()

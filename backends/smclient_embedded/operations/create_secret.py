@@ -36,8 +36,11 @@ def create_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     existing = deps.tx.secret_named(context.scope, request["Name"])
     if existing is not None:
         return _again(deps, existing, token, request, valued)
-    if "KmsKeyId" in request and deps.kms is not None:
-        deps.kms.resolve(request["KmsKeyId"])
+    full = deps.tx.has_secrets(context.scope, deps.quotas.secrets)
+    deps.quotas.check_room(full=full)
+    deps.quotas.check_tags(tags_of(request.get("Tags", ())))
+    if request.get("KmsKeyId") and deps.kms is not None:
+        deps.kms.check_usable(request["KmsKeyId"])
     secret = SecretRecord(
         arn=_arn(context, deps, request["Name"]),
         scope=context.scope,

@@ -12,14 +12,12 @@ from smclient_embedded.errors import (
     InvalidParameterException,
     InvalidRequestException,
     OperationNotSupported,
+    token_missing,
 )
 from smclient_embedded.finding import find_live_secret
 from smclient_embedded.labels import pending_elsewhere
 from smclient_embedded.rotation.machine import begin, plan_next
 from smclient_embedded.store.records import RotationSettings, SecretRecord
-from smclient_embedded.values import need_token
-
-_LONGEST_DAYS = 1000
 
 
 def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
@@ -33,9 +31,11 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     for member in ("ExternalSecretRotationMetadata", "ExternalSecretRotationRoleArn"):
         if member in request:
             raise OperationNotSupported(f"RotateSecret with {member} is not supported yet")
+    if "ClientRequestToken" not in request:  # with another code than the operations on values
+        raise InvalidParameterException(str(token_missing()))
+    token = request["ClientRequestToken"]
     secret = find_live_secret(context, deps, request["SecretId"])
     settings = _settings(secret, request)
-    token = need_token(request)
     if settings.function_arn is None:
         raise InvalidRequestException(
             "No Lambda rotation function ARN is associated with this secret."
@@ -72,10 +72,6 @@ def _settings(secret: SecretRecord, request: Request) -> RotationSettings:
     if days is not None and expression is not None:
         raise InvalidParameterException(
             "You cannot specify both rotation frequency and schedule expression together."
-        )
-    if days is not None and not 1 <= days <= _LONGEST_DAYS:
-        raise InvalidParameterException(
-            "RotationRules.AutomaticallyAfterDays must be within 1-1000."
         )
     return replace(
         settings,

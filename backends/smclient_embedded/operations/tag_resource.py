@@ -16,8 +16,10 @@ def tag_resource(context: RequestContext, deps: Deps, request: Request) -> dict[
 
     Raises:
         ResourceNotFoundException, InvalidRequestException
+        InvalidParameterException: more tags than a secret may have.
     """
     secret = find_live_secret(context, deps, request["SecretId"])
     tags = {**dict(secret.tags or ()), **dict(tags_of(request["Tags"]))}
+    deps.quotas.check_tags(tags)
     deps.tx.put_secret(replace(secret, tags=tuple(tags.items()), changed_at=deps.now))
     return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from smclient.secret import AWSCURRENT
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import OperationNotSupported
@@ -23,15 +22,18 @@ def update_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     """
     token, valued = need_token(request), has_value(request)
     secret = find_live_secret(context, deps, request["SecretId"])
+    if request.get("KmsKeyId") and deps.kms is not None:
+        deps.kms.check_usable(request["KmsKeyId"])
     if "KmsKeyId" in request and (request["KmsKeyId"] or None) != secret.kms_key_id:
         raise OperationNotSupported("UpdateSecret with another KmsKeyId is not supported yet")
     if "Type" in request:
         raise OperationNotSupported("UpdateSecret with Type is not supported yet")
     if "Description" in request:
         secret = replace(secret, description=request["Description"] or None)
-    deps.tx.put_secret(replace(secret, changed_at=deps.now))
+    secret = replace(secret, changed_at=deps.now)
+    deps.tx.put_secret(secret)
     answer = {"ARN": secret.arn, "Name": secret.name}
     if valued:
-        write_version(deps, secret, token, [AWSCURRENT], request)
+        write_version(deps, secret, token, None, request)
         answer["VersionId"] = token
     return answer

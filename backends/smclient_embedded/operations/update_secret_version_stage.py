@@ -21,8 +21,9 @@ def update_secret_version_stage(
 
     Raises:
         InvalidParameterException: AWSCURRENT without saying where it leaves; a version that is not
-            there, or that the label is not on.
+            there, has no value yet, or that the label is not on.
         InvalidRequestException: marked for deletion.
+        LimitExceededException: more labels than a secret may have.
     """
     secret = find_live_secret(context, deps, request["SecretId"])
     label = request["VersionStage"]
@@ -31,6 +32,7 @@ def update_secret_version_stage(
     _check(deps, secret, label, source, target, holder)
     if target is not None:
         attach(deps.tx, secret.arn, [label], target)
+        deps.quotas.check_labels(deps.tx.labels(secret.arn))
     elif source is not None:
         deps.tx.remove_label(secret.arn, label)
     deps.tx.put_secret(replace(secret, changed_at=deps.now))
@@ -50,7 +52,10 @@ def _check(
             "You must specify MoveToVersionId, RemoveFromVersionId, or both."
         )
     for version_id in (source, target):
-        if version_id is not None and deps.tx.version(secret.arn, version_id) is None:
+        if version_id is None:
+            continue
+        version = deps.tx.version(secret.arn, version_id)
+        if version is None or (version.sealed is None and version_id == target):
             raise InvalidParameterException(
                 f"The version {version_id} is not a version of secret {secret.name}."
             )

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from smclient.secret import AWSCURRENT, AWSPENDING
 from smclient_embedded.errors import InvalidParameterException
+from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import pending_elsewhere
 from smclient_embedded.rotation.schedule import Schedule, ScheduleError, parse
 from smclient_embedded.store.ports import Keyring, Transaction
@@ -28,10 +29,15 @@ TEST_STEPS = ("testSecret",)
 
 _FIRST_RETRY = timedelta(minutes=2)
 _LAST_RETRY = timedelta(hours=1)
+_MOST_DOUBLINGS = 5  # 64 minutes: past the last retry
+_ONE_DAY = timedelta(days=1)
 
 
 def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) -> RotationSettings:
     """The same settings with the window of the next rotation.
+
+    As AWS does, ``automatically_after_days`` of an expression is worked out from it, each time: the
+    days until the window, rounded up.
 
     Raises:
         InvalidParameterException: rules that make no schedule.
@@ -43,7 +49,15 @@ def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) ->
         window = schedule.next_window(now, anchor)
     except ScheduleError as error:
         raise InvalidParameterException(str(error)) from error
-    return replace(settings, next_rotation_at=window.start, window_ends_at=window.end)
+    days = settings.automatically_after_days
+    if settings.schedule_expression is not None:
+        days = max(1, -((now - window.start) // _ONE_DAY))
+    return replace(
+        settings,
+        automatically_after_days=days,
+        next_rotation_at=window.start,
+        window_ends_at=window.end,
+    )
 
 
 def _schedule(settings: RotationSettings) -> Schedule | None:
@@ -53,7 +67,7 @@ def _schedule(settings: RotationSettings) -> Schedule | None:
         return parse(
             settings.schedule_expression,
             duration=settings.duration,
-            days=settings.automatically_after_days,
+            days=None if settings.schedule_expression else settings.automatically_after_days,
         )
     except ScheduleError as error:
         raise InvalidParameterException(str(error)) from error
@@ -90,8 +104,8 @@ def _copy_of_current(
     current = tx.version(secret.arn, tx.labels(secret.arn).get(AWSCURRENT, ""))
     if current is None or current.sealed is None:
         return version
-    context = {"SecretARN": secret.arn, "SecretVersionId": version.version_id}
-    plaintext = keys.open(current.sealed)
+    context = encryption_context(secret.arn, version.version_id)
+    plaintext = open_version(keys, current)
     sealed = keys.seal(plaintext, key_id=secret.kms_key_id, context=context)
     return replace(version, kind=current.kind, sealed=sealed)
 
@@ -111,6 +125,12 @@ def ended_well(job: RotationJob, tx: Transaction) -> bool:
     return job.test_only or tx.labels(job.arn).get(AWSCURRENT) == job.token
 
 
+def abandoned(job: RotationJob, tx: Transaction) -> bool:
+    """Whether somebody took AWSPENDING off the version of the job, which was not to be current."""
+    labels = tx.labels(job.arn)
+    return job.token not in (labels.get(AWSPENDING), labels.get(AWSCURRENT))
+
+
 def complete(job: RotationJob, tx: Transaction, secret: SecretRecord, *, now: datetime) -> None:
     """Take AWSPENDING away, set the dates, drop the job."""
     labels = tx.labels(job.arn)
@@ -125,7 +145,7 @@ def complete(job: RotationJob, tx: Transaction, secret: SecretRecord, *, now: da
 
 def put_off(job: RotationJob, tx: Transaction, reason: str, *, now: datetime) -> None:
     """An attempt failed: note why, let go of the lease, try again later."""
-    wait = min(_FIRST_RETRY * 2**job.attempts, _LAST_RETRY)
+    wait = min(_FIRST_RETRY * 2 ** min(job.attempts, _MOST_DOUBLINGS), _LAST_RETRY)
     tx.put_rotation_job(
         replace(
             job,
@@ -136,6 +156,11 @@ def put_off(job: RotationJob, tx: Transaction, reason: str, *, now: datetime) ->
             last_error=reason,
         )
     )
+
+
+def wait(job: RotationJob, tx: Transaction, *, now: datetime) -> None:
+    """The secret cannot be rotated for now (it waits for its deletion): look again later."""
+    tx.put_rotation_job(replace(job, due_at=now + _LAST_RETRY, owner=None, leased_until=None))
 
 
 def in_progress(tx: Transaction, arn: str) -> bool:

@@ -147,6 +147,13 @@ class _MemoryTransaction:
         ):
             self._drop(table, arn)
 
+    def count_secrets(self, scope: Scope, *, include_deleted: bool = True) -> int:
+        found = (record for record in self._t.secrets.values() if record.scope == scope)
+        return sum(include_deleted or record.deleted_at is None for record in found)
+
+    def has_secrets(self, scope: Scope, number: int) -> bool:
+        return len(self._t.secrets) >= number and self.count_secrets(scope) >= number
+
     def secrets_to_delete(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
         over = [
             (record.delete_after, record.arn)
@@ -259,6 +266,14 @@ class _MemoryTransaction:
             if record.scope == scope and event_name in (None, record.event_name)
         )
         return [record for record, _ in zip(matching, range(limit), strict=False)]
+
+    def scopes(self) -> Sequence[Scope]:
+        tables = (self._t.secrets.values(), self._t.keys.values(), self._t.audit)
+        found = {record.scope for table in tables for record in table}
+        return sorted(found, key=lambda scope: (scope.account, scope.region))
+
+    def settings(self) -> Mapping[str, bytes]:
+        return dict(self._t.settings)
 
     def setting(self, name: str) -> bytes | None:
         return self._t.settings.get(name)

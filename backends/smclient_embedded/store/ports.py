@@ -51,8 +51,8 @@ class Transaction(Protocol):
         ...
 
     def page(self, scope: Scope, query: SecretQuery) -> SecretPage:
-        """A page of the secrets of a scope. Positions are this store's own; one that was never given
-        out gives some page or an empty one, not an error."""
+        """A page of the secrets of a scope. Positions are this store's own; one that was never
+        given out gives some page or an empty one, not an error."""
         ...
 
     def put_secret(self, record: SecretRecord) -> None:
@@ -61,6 +61,15 @@ class Transaction(Protocol):
 
     def remove_secret(self, arn: str) -> None:
         """Remove a secret with its versions, labels and rotation."""
+        ...
+
+    def count_secrets(self, scope: Scope, *, include_deleted: bool = True) -> int:
+        """How many secrets a scope has, those marked for deletion included unless told."""
+        ...
+
+    def has_secrets(self, scope: Scope, number: int) -> bool:
+        """Whether a scope has that many secrets or more. Cheap while the store never had as many:
+        every CreateSecret asks."""
         ...
 
     def secrets_to_delete(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
@@ -146,6 +155,14 @@ class Transaction(Protocol):
         ...
 
     # about the store
+    def scopes(self) -> Sequence[Scope]:
+        """Every scope of which there is a secret, a key or a record of the audit trail, sorted."""
+        ...
+
+    def settings(self) -> Mapping[str, bytes]:
+        """All settings that ``put_setting`` kept."""
+        ...
+
     def setting(self, name: str) -> bytes | None:
         """A setting of the store itself."""
         ...

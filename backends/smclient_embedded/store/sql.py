@@ -25,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from smclient_embedded.store.memory import KEPT_AUDIT
 from smclient_embedded.store.ports import Keyring, StoreError, Transaction
 from smclient_embedded.store.sql_errors import translated
+from smclient_embedded.store.sql_reads import PointReads
 from smclient_embedded.store.sql_schema import bring_up, is_current
 from smclient_embedded.store.sql_transaction import SqlTransaction
 
@@ -32,6 +33,7 @@ WAIT_SECONDS = 30.0
 """How long a writer waits for another one."""
 
 _KEPT_CONNECTIONS = 8
+_SMALLEST = 512  # bytes of an SQLite file
 _opening = threading.Lock()
 
 
@@ -43,6 +45,7 @@ class SqlStore:
         where: what messages call the store.
         begin: begins a transaction on a connection, to write or to read.
         turn: the lock that writers of this process queue at, if the database has none for them.
+        keeps_reads: whether point reads are kept in memory while nothing changes.
         wait: how many seconds they do.
     """
 
@@ -53,6 +56,7 @@ class SqlStore:
         begin: Callable[[Connection, bool], None],
         *,
         turn: threading.Lock | None = None,
+        keeps_reads: bool = False,
         wait: float = WAIT_SECONDS,
     ) -> None:
         self._engine = engine
@@ -63,6 +67,7 @@ class SqlStore:
         self._writer: int | None = None
         self._process = os.getpid()
         self._closed = threading.Event()
+        self._reads = PointReads(engine, where, self._closed.is_set) if keeps_reads else None
         self._untrimmed = KEPT_AUDIT  # trim with the first record, whatever was left behind
 
     @classmethod
@@ -80,12 +85,17 @@ class SqlStore:
         with _opening:
             _make_or_check(file, where)
             store = cls(
-                _sqlite_engine(file, wait), where, _sqlite_begin, turn=threading.Lock(), wait=wait
+                _sqlite_engine(file, wait),
+                where,
+                _sqlite_begin,
+                turn=threading.Lock(),
+                keeps_reads=True,
+                wait=wait,
             )
             try:
                 with translated(where):
                     _use_write_ahead_log(store._engine, where, wait)
-                store._bring_up()
+                    store._bring_up()
             except BaseException:
                 store.close()
                 raise
@@ -107,6 +117,8 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the file. Transactions under way end well."""
         self._closed.set()
+        if self._reads is not None and self._process == os.getpid():
+            self._reads.close()
         self._engine.dispose(close=self._process == os.getpid())
 
     # --- inside -----------------------------------------------------------------------------------
@@ -120,24 +132,28 @@ class SqlStore:
 
     @contextmanager
     def _transaction(self, write: bool) -> Iterator[Transaction]:
+        if self._reads is not None and not write:
+            self._check_usable()
+            with self._reads.snapshot() as (connection, kept):
+                yield SqlTransaction(
+                    connection, self._where, write=False, trim_audit=self._kept_if_many, kept=kept
+                )
+            return
         with (
             self._own_turn() if write else nullcontext(),
             self._connection(write=write) as connection,
         ):
-            yield SqlTransaction(
+            transaction = SqlTransaction(
                 connection, self._where, write=write, trim_audit=self._kept_if_many
             )
+            yield transaction
+            if self._reads is not None:
+                transaction.begin_generation()
 
     @contextmanager
     def _connection(self, *, write: bool) -> Iterator[Connection]:
         """A connection with its transaction begun; committed after a good end."""
-        if self._closed.is_set():
-            raise StoreError(f"{self._where} is closed")
-        if self._process != os.getpid():
-            raise StoreError(
-                f"{self._where} was opened before this process was forked off; connections do not "
-                "survive that. Open it in each process"
-            )
+        self._check_usable()
         with translated(self._where):
             connection = self._engine.connect()
         try:
@@ -156,6 +172,15 @@ class SqlStore:
             if self._closed.is_set():  # its pool is gone
                 connection.invalidate()
             connection.close()
+
+    def _check_usable(self) -> None:
+        if self._closed.is_set():
+            raise StoreError(f"{self._where} is closed")
+        if self._process != os.getpid():
+            raise StoreError(
+                f"{self._where} was opened before this process was forked off; connections do not "
+                "survive that. Open it in each process"
+            )
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
@@ -201,14 +226,17 @@ def _make_or_check(file: Path, where: str) -> None:
     except OSError as error:
         raise StoreError(f"{where} cannot be made: {error.strerror}") from error
     try:
-        mode = file.stat().st_mode
+        found = file.stat()
     except OSError as error:
         raise StoreError(f"{where} cannot be used: {error.strerror}") from error
+    mode = found.st_mode
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise StoreError(f"{where} cannot be opened: it is {kind}")
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise StoreError(f"{where} is open to other users: chmod 600 {file}")
+    if 0 < found.st_size < _SMALLEST:  # SQLite would take it for an empty one, and write over it
+        raise StoreError(f"{where} is not an SQLite file. Name another one")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
+    CompoundSelect,
     Connection,
     Executable,
     Select,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -37,6 +40,7 @@ from smclient_embedded.store.records import (
 )
 from smclient_embedded.store.sql_errors import store_error
 from smclient_embedded.store.sql_pages import find_page
+from smclient_embedded.store.sql_reads import GENERATION, LARGEST_KEPT, Kept, new_generation
 from smclient_embedded.store.sql_rows import (
     AUDIT,
     SECRET,
@@ -86,6 +90,10 @@ _ROTATIONS_DUE = (
     .order_by(secrets.c.rotation_due_at, secrets.c.arn)
     .limit(_LIMIT)
 )
+_COUNT = select(func.count()).select_from(secrets).filter_by(**_OF_SCOPE)
+_COUNT_LIVE = _COUNT.where(secrets.c.is_deleted == 0)
+_LAST_SEQUENCE = select(func.max(secrets.c.sequence))
+_SCOPES = union(*(select(table.c.account, table.c.region) for table in (secrets, keys, audit)))
 _REMOVE_SECRET = delete(secrets).where(secrets.c.arn == _OF_ARN)
 
 _VERSIONS = select(*VERSION).where(versions.c.arn == _OF_ARN)
@@ -124,6 +132,9 @@ _LEASE_JOB = (
 
 _KEY = select(keys).where(keys.c.arn == _OF_ARN)
 _KEYS = select(keys).filter_by(**_OF_SCOPE).order_by(keys.c.created_at, keys.c.arn)
+_SETTINGS = select(settings.c.name, settings.c.value).where(
+    ~settings.c.name.startswith(RESERVED, autoescape=True)
+)
 _SETTING = select(settings.c.value).where(settings.c.name == bindparam("name"))
 
 _AUDIT = select(*AUDIT).filter_by(**_OF_SCOPE).order_by(audit.c.sequence.desc()).limit(_LIMIT)
@@ -133,6 +144,8 @@ _TRIM_AUDIT = delete(audit).where(
     audit.c.sequence
     <= select(func.max(audit.c.sequence)).correlate(None).scalar_subquery() - bindparam("kept")
 )
+_OF_AUDIT = (_APPEND_AUDIT, _TRIM_AUDIT)
+"""What changes no record that is read by its key."""
 
 
 class Puts:
@@ -175,21 +188,35 @@ class SqlTransaction:
     """See ``Transaction``."""
 
     def __init__(
-        self, connection: Connection, store: str, *, write: bool, trim_audit: Callable[[int], int]
+        self,
+        connection: Connection,
+        store: str,
+        *,
+        write: bool,
+        trim_audit: Callable[[int], int],
+        kept: Kept | None = None,
     ) -> None:
         self._connection = connection
         self._store = store
         self._write = write
         self._trim_audit = trim_audit
         self._puts = puts_of(connection.dialect.name)
+        self._kept = kept
+        self._changed = False
+
+    def begin_generation(self) -> None:
+        """Let nobody take what was read before for what is there after this transaction."""
+        if self._changed:
+            self._change(self._puts.setting, {"name": GENERATION, "value": new_generation()})
 
     # secrets
 
     def secret(self, arn: str) -> SecretRecord | None:
-        return _one(secret_from, self._rows(_SECRET, {"arn": arn}))
+        return self._point(_SECRET, {"arn": arn}, lambda rows: _one(secret_from, rows))
 
     def secret_named(self, scope: Scope, name: str) -> SecretRecord | None:
-        return _one(secret_from, self._rows(_SECRET_NAMED, {**_scope(scope), "name": name}))
+        named = {**_scope(scope), "name": name}
+        return self._point(_SECRET_NAMED, named, lambda rows: _one(secret_from, rows))
 
     def secrets_with_stem(self, stem: str) -> Sequence[SecretRecord]:
         return [secret_from(row) for row in self._rows(_WITH_STEM, {"stem": stem})]
@@ -209,13 +236,22 @@ class SqlTransaction:
     def remove_secret(self, arn: str) -> None:
         self._change(_REMOVE_SECRET, {"arn": arn})
 
+    def count_secrets(self, scope: Scope, *, include_deleted: bool = True) -> int:
+        rows = self._rows(_COUNT if include_deleted else _COUNT_LIVE, _scope(scope))
+        return int(rows[0][0])
+
+    def has_secrets(self, scope: Scope, number: int) -> bool:
+        last = self._rows(_LAST_SEQUENCE, {})[0][0] or 0  # no number is given out twice
+        return last >= number and self.count_secrets(scope) >= number
+
     def secrets_to_delete(self, now: datetime, limit: int) -> Sequence[SecretRecord]:
         return [secret_from(row) for row in self._rows(_TO_DELETE, {"now": now, "limit": limit})]
 
     # versions and labels
 
     def version(self, arn: str, version_id: str) -> VersionRecord | None:
-        return _one(version_from, self._rows(_VERSION, {"arn": arn, "version_id": version_id}))
+        named = {"arn": arn, "version_id": version_id}
+        return self._point(_VERSION, named, lambda rows: _one(version_from, rows))
 
     def versions(self, arn: str) -> Sequence[VersionRecord]:
         return [version_from(row) for row in self._rows(_ALL_VERSIONS, {"arn": arn})]
@@ -231,7 +267,7 @@ class SqlTransaction:
         self._change(_REMOVE_VERSION, {"arn": arn, "version_id": version_id})
 
     def labels(self, arn: str) -> Mapping[str, str]:
-        return dict(self._rows(_LABELS, {"arn": arn}))
+        return self._point(_LABELS, {"arn": arn}, lambda rows: MappingProxyType(dict(rows)))
 
     def put_label(self, arn: str, label: str, version_id: str) -> None:
         self._change(
@@ -282,7 +318,7 @@ class SqlTransaction:
     # keys, audit, settings
 
     def key(self, arn: str) -> KeyRecord | None:
-        return _one(key_from, self._rows(_KEY, {"arn": arn}))
+        return self._point(_KEY, {"arn": arn}, lambda rows: _one(key_from, rows))
 
     def keys(self, scope: Scope) -> Sequence[KeyRecord]:
         return [key_from(row) for row in self._rows(_KEYS, _scope(scope))]
@@ -309,8 +345,15 @@ class SqlTransaction:
             rows = self._rows(_AUDIT_OF_EVENT, {**wanted, "event_name": event_name})
         return [audit_from(row) for row in rows]
 
+    def scopes(self) -> Sequence[Scope]:
+        found = (Scope(account, region) for account, region in self._rows(_SCOPES, {}))
+        return sorted(found, key=lambda scope: (scope.account, scope.region))
+
+    def settings(self) -> Mapping[str, bytes]:
+        return dict(self._rows(_SETTINGS, {}))
+
     def setting(self, name: str) -> bytes | None:
-        return _one(lambda row: row[0], self._rows(_SETTING, {"name": name}))
+        return self._point(_SETTING, {"name": name}, lambda rows: _one(lambda row: row[0], rows))
 
     def put_setting(self, name: str, value: bytes) -> None:
         if name.startswith(RESERVED):
@@ -323,13 +366,32 @@ class SqlTransaction:
         if not self._write:
             raise RuntimeError("a transaction that was opened for reading was written to")
 
-    def _rows(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Sequence[SqlRow]:
+    def _rows(
+        self, statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]], parameters: Mapping[str, Any]
+    ) -> Sequence[SqlRow]:
         try:
             return self._connection.execute(statement, parameters).all()
         except UnicodeEncodeError:  # text that no database holds is looked for: nothing is found
             return []
         except SQLAlchemyError as error:
             raise store_error(self._store, error) from None
+
+    def _point(
+        self,
+        statement: Select[Any],
+        parameters: Mapping[str, Any],
+        make: Callable[[Sequence[SqlRow]], R],
+    ) -> R:
+        """A record by its key, which may be kept from an earlier transaction."""
+        if self._kept is None:
+            return make(self._rows(statement, parameters))
+        asked = (statement, *parameters.values())
+        found = self._kept.get(asked, self)
+        if found is self:
+            found = make(self._rows(statement, parameters))
+            if not (isinstance(found, VersionRecord) and _is_large(found)):
+                self._kept[asked] = found
+        return cast(R, found)
 
     def _change(
         self,
@@ -343,6 +405,7 @@ class SqlTransaction:
         ``from None``: the driver's error holds the parameters, which may be ciphertext.
         """
         self._must_write()
+        self._changed = self._changed or not any(statement is of for of in _OF_AUDIT)
         try:
             self._connection.execute(statement, parameters)
         except IntegrityError as error:
@@ -355,6 +418,10 @@ class SqlTransaction:
 
 def _one(make: Callable[[SqlRow], R], rows: Sequence[SqlRow]) -> R | None:
     return make(rows[0]) if rows else None
+
+
+def _is_large(version: VersionRecord) -> bool:
+    return version.sealed is not None and len(version.sealed.ciphertext) > LARGEST_KEPT
 
 
 def _scope(scope: Scope) -> dict[str, str]:

@@ -1,0 +1,64 @@
+"""One generation of the file in memory, and what the process remembers beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from smclient_embedded.store import AuditRecord, KeyRecord
+from smclient_file.crypto import StoreKeys
+from smclient_file.format import Header
+from smclient_file.lines import Content
+from smclient_file.slots import Slot
+from smclient_file.tables import Tables
+from smclient_file.write import Signature
+
+KEPT_VERSIONS = 100
+KEPT_AUDIT = 10_000
+_YOUNG = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The file as it was read or written, believed."""
+
+    header: Header
+    mac: str
+    keys: StoreKeys = field(repr=False)
+    slot: Slot = field(repr=False)
+    tables: Tables = field(repr=False)
+    signature: Signature = field(repr=False)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this process remembers and the file does not keep: the audit trail, KMS keys (values
+    are sealed by the file's own), and when something was last read."""
+
+    audit: deque[AuditRecord] = field(default_factory=lambda: deque(maxlen=KEPT_AUDIT))
+    keys: dict[str, KeyRecord] = field(default_factory=dict)
+    accessed: dict[tuple[str, str], date] = field(default_factory=dict)
+
+
+def without_versions(content: Content, version_ids: set[str]) -> Content:
+    """A secret without some versions and their labels."""
+    return replace(
+        content,
+        versions={at: row for at, row in content.versions.items() if at not in version_ids},
+        labels={label: at for label, at in content.labels.items() if at not in version_ids},
+    )
+
+
+def prune(content: Content, now: datetime) -> Content:
+    """As AWS does: of more than a hundred versions the oldest go, unless labelled or of today."""
+    excess = len(content.versions) - KEPT_VERSIONS
+    if excess <= 0:
+        return content
+    labelled = set(content.labels.values())
+    old = [
+        version_id
+        for version_id, row in content.versions.items()
+        if version_id not in labelled and row.record.created_at < now - _YOUNG
+    ]
+    return without_versions(content, set(old[:excess]))
