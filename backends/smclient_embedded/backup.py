@@ -140,7 +140,7 @@ def records(tx: Transaction) -> Iterator[tuple[str, Any]]:
         yield "setting", _Setting(name, value)
     scopes = tx.scopes()
     for scope in scopes:
-        for key in tx.keys(scope):
+        for key in sorted(tx.keys(scope), key=lambda key: key.arn):
             yield "key", key
         query = SecretQuery(include_deleted=True, limit=_PAGE)
         while True:

@@ -29,6 +29,8 @@ def windows(file: TextIO) -> None:
         found = list(windows_of(_cases(content)))
     except ValueError as error:
         raise click.UsageError(f"{file.name}: {error}") from error
+    except RecursionError as error:
+        raise click.UsageError(f"{file.name}: it is nested too deeply") from error
     click.echo(json.dumps(found, indent=1))
 
 

@@ -49,7 +49,7 @@ class ServedService:
             "aws_access_key_id": self.access_key,
             "aws_secret_access_key": self.secret_key,
         }
-        return boto3.session.Session().client("secretsmanager", **{**given, **more})
+        return boto3.Session().client("secretsmanager", **{**given, **more})
 
 
 @contextlib.contextmanager

@@ -19,8 +19,11 @@ from smclient.references import is_reference
 @click.option("--json", "as_json", is_flag=True, help='{"name","arn","version_id","value"}.')
 def get(secret: str, backend: str | None, stage: str | None, as_json: bool) -> None:
     """Print the value of SECRET: a name, an ARN, or a reference such as secret://prod/db#password."""
+    by_reference = is_reference(secret) or _is_long_arn(secret)
+    if by_reference and stage is not None:
+        raise click.UsageError("--stage is for a name or an ARN; a reference says ?stage=LABEL")
     with SecretsClient(backend) as client:
-        if is_reference(secret):
+        if by_reference:
             value: Any = client.resolve(secret)
             shown: dict[str, Any] = {"reference": secret}
         else:
@@ -33,6 +36,11 @@ def get(secret: str, backend: str | None, stage: str | None, as_json: bool) -> N
             sys.stdout.buffer.write(value)
         else:
             click.echo(value if isinstance(value, str) else json.dumps(value))
+
+
+def _is_long_arn(text: str) -> bool:
+    """ECS's form, arn:…:secret:NAME:key:stage:version."""
+    return text.startswith("arn:") and text.count(":") > 6
 
 
 def _printable(value: Any) -> Any:

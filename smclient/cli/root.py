@@ -55,7 +55,7 @@ class Root(click.Group):
             try:
                 command: click.Command = point.load()
             except ImportError as error:
-                raise click.ClickException(str(missing_extra(cmd_name, error))) from error
+                raise missing_extra(cmd_name, error) from error
             return command
         return None
 

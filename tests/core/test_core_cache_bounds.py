@@ -196,7 +196,7 @@ def test_threads_that_evict_each_other_all_get_their_values(
             try:
                 if client.get(f"s{name}").text != f"value {name}":
                     wrong.append(name)
-            except Exception as error:  # noqa: BLE001  every kind would be wrong
+            except Exception as error:
                 wrong.append(error)
 
     threads = [threading.Thread(target=read, args=(n,)) for n in range(8)]

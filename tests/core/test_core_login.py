@@ -854,7 +854,7 @@ def test_many_threads_log_in_through_a_rotation(
             try:
                 with lock:  # a rotation step does not happen in the middle of a login
                     client.connect("db", database.connect)
-            except BaseException as error:  # noqa: BLE001  every kind would be wrong
+            except BaseException as error:
                 failures.append(error)
 
     threads = [threading.Thread(target=log_in) for _ in range(4)]

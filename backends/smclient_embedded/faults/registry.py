@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from smclient.clock import Clock
 from smclient_embedded.context import RequestContext
@@ -160,7 +160,8 @@ def _error_class(code: str, status: int) -> type[ServiceError]:
     base = next((cls for cls in _known(ServiceError) if cls.__name__ == code), None)
     if base is not None and base.status == status:
         return base
-    return type(code, (base or ServiceError,), {"status": status, "__doc__": "An injected fault."})
+    members = {"status": status, "__doc__": "An injected fault."}
+    return cast(type[ServiceError], type(code, (base or ServiceError,), members))
 
 
 def _known(base: type[ServiceError]) -> Iterator[type[ServiceError]]:

@@ -10,14 +10,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from smclient.errors import SmclientError
 from smclient_embedded.http.app import HttpApp
 from smclient_embedded.http.protocol import BoundedProtocol
-from smclient_embedded.http.tls import TlsFiles
+
+if TYPE_CHECKING:
+    from smclient_embedded.http.tls import TlsFiles
 
 logger = logging.getLogger("smclient.embedded.http")
 

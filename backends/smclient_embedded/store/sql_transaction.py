@@ -367,7 +367,9 @@ class SqlTransaction:
             raise RuntimeError("a transaction that was opened for reading was written to")
 
     def _rows(
-        self, statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]], parameters: Mapping[str, Any]
+        self,
+        statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]],
+        parameters: Mapping[str, Any],
     ) -> Sequence[SqlRow]:
         try:
             return self._connection.execute(statement, parameters).all()
@@ -378,7 +380,7 @@ class SqlTransaction:
 
     def _point(
         self,
-        statement: Select[Any],
+        statement: Select[*tuple[Any, ...]],
         parameters: Mapping[str, Any],
         make: Callable[[Sequence[SqlRow]], R],
     ) -> R:

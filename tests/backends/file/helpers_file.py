@@ -89,7 +89,7 @@ def fork(work: Callable[[], object]) -> int:
     try:
         work()
         status = 0
-    except BaseException:  # noqa: BLE001  the child must never come back into the parent's code
+    except BaseException:  # the child must never come back into the parent's code
         traceback.print_exc()
     finally:
         os._exit(status)

@@ -227,7 +227,7 @@ class TestEndToEnd:
                     value = f"{number}-{n}"
                     backend.call("PutSecretValue", {"SecretId": "s", "SecretString": value})
                     backend.fetch(SecretRef("s"))
-            except BaseException as error:  # noqa: BLE001  the test fails with it
+            except BaseException as error:
                 failures.append(error)
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
