@@ -29,6 +29,7 @@ MASTER_KEY_FILE = "SMCLIENT_MASTER_KEY_FILE"
 _LABEL = "smclient.master-key-check"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_REMEMBERED = 4
 
 
 class MasterKeyError(StoreError):
@@ -121,8 +122,8 @@ class Wrapping(Protocol):
 
 
 class MasterKeys:
-    """The master key of an open store, and for a while the one before: a reader may still see the
-    store as it was before a rotation."""
+    """The master key of an open store, and those before it: a reader may still see the store as it
+    was before a rotation, or before the last few."""
 
     def __init__(self, master: MasterKey) -> None:
         self._known: tuple[MasterKey, ...] = (master,)
@@ -179,7 +180,9 @@ class MasterKeys:
             try:
                 with store.transaction(write=True) as tx:
                     old = self.of(tx.setting(CHECK))
-                    self._known = (new, old)  # from here on either opens: nobody need wait
+                    others = (master for master in before if master not in (new, old))
+                    # from here on either opens: nobody need wait
+                    self._known = (new, old, *others)[:_REMEMBERED]
                     rewrapped = 0
                     for scope in tx.scopes():
                         for key in tx.keys(scope):
@@ -189,7 +192,8 @@ class MasterKeys:
                             rewrapped += 1
                     tx.put_setting(CHECK, new.check())
             except BaseException:
-                self._known = (*before, new)  # a commit that failed late may have been one
+                # a commit that failed late may have been one
+                self._known = (*before[: _REMEMBERED - 1], new)
                 raise
             return rewrapped
 

@@ -44,7 +44,8 @@ def write_version(
 ) -> None:
     """Keep the value of a request as version ``token`` under these labels, AWSCURRENT unless given.
 
-    The first version of a secret is AWSCURRENT in any case. The same call once more changes
+    The first value of a secret is AWSCURRENT in any case, unless it fills the version that a
+    rotation made: that one becomes current when the rotation finishes. The same call once more changes
     nothing; with labels that the version does not have it adds those.
     """
     version = deps.tx.version(secret.arn, token)
@@ -56,7 +57,8 @@ def write_version(
             return
     else:
         wanted = list(stages or [AWSCURRENT])
-        if AWSCURRENT not in wanted and not deps.tx.versions(secret.arn):
+        valued = any(kept.sealed is not None for kept in deps.tx.versions(secret.arn))
+        if AWSCURRENT not in wanted and version is None and not valued:
             wanted.append(AWSCURRENT)
         made = new_version(deps, secret, token, request)
         created_at = made.created_at if version is None else version.created_at

@@ -13,7 +13,7 @@ import pytest
 from smclient.testing import FakeClock
 from smclient_embedded import EmbeddedService
 from smclient_embedded.errors import InternalServiceError
-from smclient_embedded.kms import MasterKey, MasterKeyError
+from smclient_embedded.kms import MasterKey, MasterKeyError, open_version
 from smclient_embedded.master import CHECK
 from smclient_embedded.store import MemoryStore, StoreError
 
@@ -196,6 +196,19 @@ def test_many_rotations_one_after_another(kept: Kept) -> None:
             service.rotate_master_key(master)
             assert read(service) == ALL
     assert opens(kept, NEW)
+
+
+def test_a_reader_that_began_before_two_rotations_still_reads(kept: Kept) -> None:
+    """Its snapshot has keys wrapped by the key before the last one."""
+    with EmbeddedService(kept, master_key=OLD) as service:
+        context = service.context(region="eu-west-1")
+        arn = service.call("DescribeSecret", {"SecretId": "b"}, context)["ARN"]
+        with kept.transaction(write=False) as tx:
+            (version,) = tx.versions(arn)
+            service.rotate_master_key(NEW)
+            service.rotate_master_key(NEWER)
+            keys = service.door.deps(context, tx, lambda version: None).keys
+            assert open_version(keys, version) == b"eu-west-1 b"
 
 
 def test_another_process_says_that_the_key_was_changed(kept: Kept) -> None:

@@ -10,12 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from smclient_embedded.http.hosts import AllowedHosts, host_name, is_loopback
-from smclient_embedded.http.protocol import BoundedProtocol
-from smclient_embedded.http.server import CannotListen, Serving, listen
 from tests.backends.embedded.http.served import (
     ThreadServed,
     read_all,
@@ -259,67 +254,6 @@ def test_a_length_and_chunks_at_once(unsigned: ThreadServed) -> None:
     refused(ask(unsigned, sent), 400, "InvalidRequestException")
 
 
-# --- slow and silent clients ----------------------------------------------------------------------
-
-
-class Impatient(BoundedProtocol):
-    """With deadlines that a test can wait for."""
-
-    header_seconds = 0.3
-
-
-def test_a_body_that_does_not_come(in_thread: Callable[..., ThreadServed]) -> None:
-    server = in_thread(body_seconds=0.3)
-    with server.connect() as connection:
-        connection.sendall(request(b"{", content_length=100))
-        status, headers, body = read_answer(connection)
-        refused((status, headers, json.loads(body)), 408, "RequestTimeoutException")
-        connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(1) == b""
-
-
-@pytest.mark.parametrize("sent", [b"P", request()[:40], b"\r\n", request() + b"POST / HT"])
-def test_headers_that_do_not_come(in_thread: Callable[..., ThreadServed], sent: bytes) -> None:
-    server = in_thread(serving=Serving(protocol=Impatient))
-    with server.connect() as connection:
-        connection.sendall(sent)
-        answers = read_all(connection)
-    assert answers.endswith(b"}")
-    assert b"HTTP/1.1 408 " in answers
-    assert b"RequestTimeoutException" in answers
-    assert answers.count(b"HTTP/1.1 200 ") == sent.startswith(request())
-
-
-def test_a_client_that_says_nothing(in_thread: Callable[..., ThreadServed]) -> None:
-    server = in_thread(serving=Serving(protocol=Impatient))
-    with server.connect() as connection:
-        assert connection.recv(1) == b""
-
-
-def test_headers_without_end(in_thread: Callable[..., ThreadServed]) -> None:
-    server = in_thread()
-    answer = server.exchange(b"POST / HTTP/1.1\r\nX: " + b"x" * 500_000)
-    assert answer.startswith(b"HTTP/1.1 431 ")
-    assert b"InvalidRequestException" in answer
-
-
-def test_slow_clients_hold_nobody_up(in_thread: Callable[..., ThreadServed]) -> None:
-    server = in_thread()
-    held = [server.connect() for _ in range(50)]
-    for connection in held:
-        connection.sendall(request(b"{", content_length=1000))
-    assert ask(server, request())[0] == 200
-    for connection in held:
-        connection.close()
-
-
-def test_a_client_that_leaves_half_way(unsigned: ThreadServed) -> None:
-    for cut in (1, 50, len(request()) - 1):
-        with unsigned.connect() as connection:
-            connection.sendall(request()[:cut])
-    assert ask(unsigned, request())[0] == 200
-
-
 # --- who asks, unsigned ---------------------------------------------------------------------------
 
 
@@ -367,129 +301,6 @@ def test_a_fault_of_our_own_tells_the_client_nothing(
     assert "canary" not in text
     assert "canary" not in caplog.text
     assert f"request {answer[1]['x-amzn-requestid']} failed: RuntimeError in" in caplog.text
-
-
-# --- anything at all ------------------------------------------------------------------------------
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-_OPERATIONS = [
-    "BatchGetSecretValue", "CreateSecret", "DeleteSecret", "DescribeSecret", "GetRandomPassword",
-    "GetSecretValue", "ListSecretVersionIds", "ListSecrets", "PutSecretValue", "RestoreSecret",
-    "RotateSecret", "TagResource", "UntagResource", "UpdateSecret", "UpdateSecretVersionStage",
-]  # fmt: skip
-_MEMBERS = [
-    "SecretId", "Name", "SecretString", "SecretBinary", "ClientRequestToken", "VersionId", "Tags",
-    "VersionStage", "VersionStages", "Filters", "MaxResults", "NextToken", "SecretIdList",
-    "TagKeys", "RecoveryWindowInDays", "ForceDeleteWithoutRecovery", "PasswordLength", "SortBy",
-    "RotationRules", "SortOrder", "KmsKeyId", "RotationLambdaARN", "ExcludeCharacters",
-]  # fmt: skip
-_BODIES = st.binary(max_size=200) | st.dictionaries(
-    st.sampled_from(_MEMBERS) | st.text(max_size=5), _JSON, max_size=6
-).map(lambda body: json.dumps(body).encode())
-
-
-def is_modelled(status: int, body: bytes) -> bool:
-    """A success, or a refusal with a name. 501 is what is not written yet."""
-    return status == 200 or (
-        (400 <= status < 500 or status == 501) and bool(json.loads(body)["__type"])
-    )
-
-
-@settings(
-    max_examples=250, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_no_body_makes_it_stumble(unsigned: ThreadServed, data: st.DataObject) -> None:
-    """Many requests on one connection: none may cost the next one its answer."""
-    operations = st.sampled_from(_OPERATIONS)
-    with unsigned.connect() as connection:
-        for _ in range(4):
-            body, operation = data.draw(_BODIES), data.draw(operations)
-            connection.sendall(request(body, target=f"secretsmanager.{operation}"))
-            status, _, answer = read_answer(connection)
-            assert is_modelled(status, answer), (operation, body, answer)
-
-
-_LINE = st.text(st.characters(codec="latin-1"), max_size=60).map(lambda t: t.encode("latin-1"))
-_RAW = st.one_of(
-    st.binary(max_size=300),
-    st.lists(_LINE, max_size=6).map(lambda lines: b"POST / HTTP/1.1\r\n" + b"\r\n".join(lines)),
-    st.tuples(st.binary(max_size=8), st.integers(0, 250)).map(
-        lambda change: request()[: change[1]] + change[0] + request()[change[1] :]
-    ),
-    st.sampled_from(
-        [
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            request(headers={"Upgrade": "websocket", "Connection": "Upgrade"}),
-            request(headers={"Expect": "100-continue"}),
-            request(start="POST * HTTP/1.1"),
-            request(start="POST / HTTP/9.9"),
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200,
-            b"\r\n" * 5000,
-        ]
-    ),
-)
-
-
-@settings(
-    max_examples=250, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(raw=_RAW)
-def test_no_bytes_make_it_stumble(unsigned: ThreadServed, raw: bytes) -> None:
-    answer = unsigned.exchange(raw)
-    statuses = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
-    assert all(status in (100, 200) or 400 <= status < 500 for status in statuses), answer
-    assert ask(unsigned, request())[0] == 200
-
-
-def test_bad_requests_leave_nothing_behind(unsigned: ThreadServed) -> None:
-    """Names that a client makes up are counted nowhere."""
-    for number in range(50):
-        ask(unsigned, request(target=f"secretsmanager.Made{number}Up"))
-    assert "Made" not in json.dumps(unsigned.service.metrics())
-
-
-# --- hosts and sockets ----------------------------------------------------------------------------
-
-
-def test_hosts_are_read_as_they_are_written() -> None:
-    assert host_name(b"Example.COM:443") == "example.com"
-    assert host_name(b"[::1]:80") == "::1"
-    for wrong in (b"", b":80", b"a:b", b"a:80:80", b"[::1", b"\xff", b"[]"):
-        assert host_name(wrong) is None
-
-
-def test_given_hosts_are_allowed_and_an_address_needs_no_name() -> None:
-    hosts = AllowedHosts(["secrets.internal", "0.0.0.0"])
-    assert hosts.allows(b"Secrets.Internal:4584", None)
-    assert hosts.allows(b"10.1.2.3:4584", "10.1.2.3")
-    assert not hosts.allows(b"10.1.2.4", "10.1.2.3")
-    assert not hosts.allows(b"other.internal", "10.1.2.3")
-
-
-def test_what_is_loopback() -> None:
-    assert is_loopback("127.0.0.1")
-    assert is_loopback("127.8.8.8")
-    assert is_loopback("localhost")
-    assert not is_loopback("0.0.0.0")
-    assert not is_loopback("203.0.113.7")
-
-
-def test_a_taken_port_is_said_to_be() -> None:
-    taken = listen("127.0.0.1", 0)
-    port = taken.socket.getsockname()[1]
-    with pytest.raises(CannotListen, match=rf"port {port} on 127.0.0.1 .* --port 0"):
-        listen("127.0.0.1", port)
-    taken.socket.close()
-    listen("127.0.0.1", port).socket.close()  # at once, TIME_WAIT or not
 
 
 def test_many_clients_at_once(unsigned: ThreadServed) -> None:

@@ -129,7 +129,7 @@ class SecretLife(RuleBasedStateMachine):
             return
         model = self.models[name]
         wanted = labels or [CURRENT]
-        if not model.values and CURRENT not in wanted:
+        if not any(model.values.values()) and CURRENT not in wanted:
             wanted = [*wanted, CURRENT]
         model.values[token] = token
         if {CURRENT, PENDING} & set(wanted):
