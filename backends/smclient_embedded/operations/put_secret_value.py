@@ -45,8 +45,8 @@ def write_version(
     """Keep the value of a request as version ``token`` under these labels, AWSCURRENT unless given.
 
     The first value of a secret is AWSCURRENT in any case, unless it fills the version that a
-    rotation made: that one becomes current when the rotation finishes. The same call once more changes
-    nothing; with labels that the version does not have it adds those.
+    rotation made: that one becomes current when the rotation finishes. The same call once more
+    changes nothing; with labels that the version does not have it adds those.
     """
     version = deps.tx.version(secret.arn, token)
     if version is not None and version.sealed is not None:
