@@ -19,16 +19,14 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-import smclient
 from smclient import SecretsClient
 from smclient.backend import Backend
 from smclient.testing import FakeClock
 from smclient_demo.postgres_server import PostgresServer, PostgresUnavailableError
 from smclient_embedded import EmbeddedService
 
-OURS = [
-    Path(smclient.__file__).parents[1] / part for part in ("smclient", "backends", "integrations")
-]
+TESTS = Path(__file__).parent
+SHARED_DATABASE = "shared"
 _numbers = itertools.count(1)
 
 settings.register_profile(
@@ -57,6 +55,7 @@ def postgres() -> Iterator[PostgresServer]:
         if os.environ.get("REQUIRE_SERVERS") == "1":
             pytest.fail(f"REQUIRE_SERVERS=1, and {error}", pytrace=False)
         pytest.skip(str(error))
+    server.create_database(SHARED_DATABASE, server.superuser)
     yield server
     server.stop()
 
@@ -138,7 +137,7 @@ def bench() -> Iterator[Bench]:
 
 @dataclass
 class DatabaseUser:
-    """A role of the real server with a database of its own."""
+    """A role of the real server."""
 
     server: PostgresServer
     name: str
@@ -181,14 +180,17 @@ class DatabaseUser:
 
 @pytest.fixture
 def make_user(postgres: PostgresServer) -> Any:
-    """Makes database users; each has a database."""
+    """Makes database users. A database of their own is for tests that tell databases apart: each
+    takes some megabytes."""
 
-    def make(name: str | None = None, password: str | None = None) -> DatabaseUser:
+    def make(name: str | None = None, *, own_database: bool = False) -> DatabaseUser:
         name = name or f"rotated_{next(_numbers)}"
-        password = password or f"old-{uuid.uuid4().hex}"
-        dbname = f"db_{next(_numbers)}_{uuid.uuid4().hex[:6]}"
+        password = f"old-{uuid.uuid4().hex}"
         postgres.create_user(name, password)
-        postgres.create_database(dbname, name)
+        dbname = SHARED_DATABASE
+        if own_database:
+            dbname = f"own_{next(_numbers)}"
+            postgres.create_database(dbname, name)
         return DatabaseUser(postgres, name, password, dbname)
 
     return make
@@ -209,7 +211,7 @@ def shown() -> Callable[[BaseException], str]:
 
 def _shown(error: BaseException) -> str:
     """Everything an error reporter can show of an error: texts, notes, attributes, causes, and the
-    locals of our own frames."""
+    locals of every frame, ours and the drivers', but the tests' own."""
     parts: list[str] = []
     seen: set[int] = set()
     queue: list[BaseException | None] = [error]
@@ -225,6 +227,6 @@ def _shown(error: BaseException) -> str:
                 parts.append(repr(getattr(layer, name, None)))
         for frame, _ in traceback.walk_tb(layer.__traceback__):
             path = Path(frame.f_code.co_filename)
-            if any(folder in path.parents for folder in OURS):
+            if TESTS not in path.parents:
                 parts += [f"{path.name} {name} {value!r}" for name, value in frame.f_locals.items()]
     return "\n".join(parts)

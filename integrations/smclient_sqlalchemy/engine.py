@@ -30,10 +30,8 @@ def bind_engine(engine: E, secret_id: str, client: SecretsClient) -> E:
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Dialect, record: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        for name in _LOGIN:
-            kwargs.pop(
-                name, None
-            )  # the dialect's own arguments: a password in the URL goes for good
+        for name in _LOGIN:  # of the dialect, for good: tracebacks show no password of the URL
+            kwargs.pop(name, None)
         dsn = tuple(arg for arg in args if arg)  # psycopg2's "" for an empty URL is none
         mapping = argument_fields(dialect.loaded_dbapi.connect, None)
 

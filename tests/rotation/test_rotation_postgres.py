@@ -399,8 +399,8 @@ def test_a_user_that_may_not_change_its_password(bench: Any, user: Any, shown: S
     bench.create(user.secret())
     with user.server.connect() as connection:
         connection.execute(
-            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(
-                sql.Identifier(user.dbname)
+            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(
+                sql.Identifier(user.name)
             )
         )
     function = PostgresSingleUser()
@@ -449,9 +449,7 @@ def test_the_server_never_sees_the_clear_password(bench: Any, user: Any) -> None
     """With every statement logged, the log holds ALTER USER with a SCRAM verifier."""
     with user.server.connect() as connection:
         connection.execute(
-            sql.SQL("ALTER DATABASE {} SET log_statement = 'all'").format(
-                sql.Identifier(user.dbname)
-            )
+            sql.SQL("ALTER ROLE {} SET log_statement = 'all'").format(sql.Identifier(user.name))
         )
     bench.create(user.secret())
     log = server_log(user.server)

@@ -172,7 +172,7 @@ def test_a_refused_login_is_sqlalchemys_error_with_our_note(
     """Wrapped as every driver error is; the versions tried are told, the passwords are not."""
     bench.create(user.secret(password="canary-previous-53"))
     bench.put(user.secret(password="canary-current-8e"))
-    engine = make_engine({**address(user), "username": "somebody", "password": "canary-url-1f"})
+    engine = make_engine({**address(user), "username": "somebody", "password": "of-the-url"})
     with pytest.raises(sqlalchemy.exc.DBAPIError) as caught:
         engine.connect()
     told = "".join(traceback.format_exception(caught.value))
@@ -224,7 +224,7 @@ def test_an_unknown_secret_shows_at_the_first_connect(
 
 def test_two_engines_have_two_secrets(bench: Any, make_user: Any, driver: str) -> None:
     """Each engine keeps to its own."""
-    for user in (make_user(), make_user()):
+    for user in (make_user(own_database=True), make_user(own_database=True)):
         bench.name = f"prod/{user.name}"
         bench.create(user.secret())
         engine = sqlalchemy.create_engine(f"postgresql+{driver}://")
