@@ -16,7 +16,17 @@ PREFIX = "SMCLIENT_"
 REFRESH_MODES = ("auto", "batch", "describe", "get")
 
 NOT_CLIENT_SETTINGS = frozenset(
-    {"SMCLIENT_PASSPHRASE", "SMCLIENT_MASTER_KEY_FILE", "SMCLIENT_PG_BIN", "SMCLIENT_LAZY"}
+    {
+        "SMCLIENT_ACCESS_KEY",
+        "SMCLIENT_EXPECTED_GENERATION",
+        "SMCLIENT_KEY_FILE",
+        "SMCLIENT_LAZY",
+        "SMCLIENT_MASTER_KEY_FILE",
+        "SMCLIENT_PASSPHRASE",
+        "SMCLIENT_PG_BIN",
+        "SMCLIENT_SECRET_KEY",
+        "SMCLIENT_STATE_DIR",
+    }
 )
 """Names with our prefix that belong to somebody else and are no mistake."""
 

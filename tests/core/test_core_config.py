@@ -58,6 +58,13 @@ def test_an_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch
     assert ClientConfig.from_env().ttl == 5.0
 
 
+def test_variables_of_our_other_parts_are_no_settings_of_the_client() -> None:
+    """The file's key, the server's keys: set for somebody else, no mistake."""
+    others = ("KEY_FILE", "PASSPHRASE", "MASTER_KEY_FILE", "ACCESS_KEY", "SECRET_KEY", "STATE_DIR")
+    environ = {f"SMCLIENT_{name}": "x" for name in others}
+    assert ClientConfig.from_env(environ) == ClientConfig()
+
+
 def test_settings_are_read_from_a_mapping_of_a_framework() -> None:
     """Values of the right kind are taken as they are, under a prefix of choice."""
     given = {"SECRETS_TTL": 5, "SECRETS_LADDER": ["AWSCURRENT"], "SECRETS_JITTER": "0.5"}

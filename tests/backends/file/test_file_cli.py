@@ -39,11 +39,11 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def store(run: Run, tmp_path: Path) -> Path:
+def store(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store opened by a key file, with two secrets."""
     run("init", "s.sms", "--key-file", "k.key", "--force")
-    os.environ.pop(PASSPHRASE_VARIABLE)
-    os.environ["SMCLIENT_KEY_FILE"] = str(tmp_path / "k.key")
+    monkeypatch.delenv(PASSPHRASE_VARIABLE)
+    monkeypatch.setenv("SMCLIENT_KEY_FILE", str(tmp_path / "k.key"))
     run("put", "s.sms", "app/db", stdin=json.dumps({"user": "u", "password": VALUE}))
     run("put", "s.sms", "app/key", "--tag", "team=a", "--description", "d", stdin=VALUE)
     return tmp_path / "s.sms"
@@ -129,14 +129,16 @@ def test_verify_says_what_is_there_and_what_is_damaged(run: Run, store: Path) ->
     assert "restore it" in run("verify", "s.sms", code=1).stderr
 
 
-def test_keys_are_added_and_removed_without_touching_values(run: Run, store: Path) -> None:
+def test_keys_are_added_and_removed_without_touching_values(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = store.read_bytes().splitlines()
     Path("p").write_text("another passphrase\n")
     added = shape(run("add-key", "s.sms", "--new-passphrase", "@p", "--label", "ci", "--json"))
     assert (added["kind"], added["label"]) == ("passphrase", "ci")
     after = store.read_bytes().splitlines()
     assert before[2:-1] == after[2:-1]
-    del os.environ["SMCLIENT_KEY_FILE"]
+    monkeypatch.delenv("SMCLIENT_KEY_FILE")
     assert run("get", "s.sms", "app/key", "--passphrase", "@p").stdout == VALUE + "\n"
     first = shape(run("verify", "s.sms", "--passphrase", "@p", "--json"))["slots"][0]["id"]
     removed = run("remove-key", "s.sms", first, "--passphrase", "@p")
