@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from smclient import drivers, references
@@ -221,16 +221,24 @@ class AsyncSecretsClient:
         flights = self._flights.setdefault(asyncio.get_running_loop(), {})
         running: asyncio.Task[T] | None = flights.get(key)
         if running is not None:
-            self.sync._meter.count("misses")
-            self.sync._meter.count("coalesced")
+            shared: Any = None
             try:
-                return await asyncio.shield(running)
+                shared = await asyncio.shield(running)
+                return cast(T, shared)
             except SmclientError as error:
                 raise fresh_copy(error) from error
+            finally:
+                self._count_shared(key, shared)
         task = asyncio.create_task(asyncio.to_thread(work))
         flights[key] = task
         task.add_done_callback(partial(_landed, flights, key))
         return await asyncio.shield(task)
+
+    def _count_shared(self, key: Hashable, shared: Any) -> None:
+        """A read that another task's call answered, or did not."""
+        asked = key[1].secret_id if isinstance(key, tuple) else ""
+        arn = shared.arn if isinstance(shared, SecretValue) else None
+        self.sync._meter.missed(asked, arn, coalesced=True)
 
 
 def _landed(flights: Flights, key: Hashable, task: asyncio.Task[Any]) -> None:

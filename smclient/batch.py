@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from smclient.errors import SmclientError
-from smclient.secret import SecretValue
+from smclient.secret import SecretRef, SecretValue
 
 PAGE = 20
 """Ids that one BatchGetSecretValue takes (the service model's own limit)."""
@@ -24,6 +24,14 @@ class Batch:
         for error in self.errors.values():
             raise error
         return self
+
+    def add_each(self, page: Iterable[str], one: Callable[[SecretRef], SecretValue]) -> None:
+        """Read these ids one by one."""
+        for secret_id in page:
+            try:
+                self.values[secret_id] = one(SecretRef(secret_id))
+            except SmclientError as error:
+                self.errors[secret_id] = error
 
 
 def pages(secret_ids: Iterable[str], size: int = PAGE) -> Iterator[list[str]]:

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from smclient.errors import IdentityMismatchError
 from smclient.forking import survive_fork
-from smclient.metering import Baseline, Tally
+from smclient.metering import Baseline, Meter, Tally
 from smclient.refresh import Freshness, freshness
 from smclient.secret import SecretRef, SecretValue
 
@@ -23,6 +23,7 @@ Selector = tuple[str | None, str | None]
 """Stage and version id of a ``SecretRef``: which version of a secret is meant."""
 
 _ENTRY_OVERHEAD = 1024
+_SEEN = 16_384  # secrets, held or not, whose move is noticed
 _SUFFIX = 7  # an ARN ends in a hyphen and six random characters
 
 
@@ -117,14 +118,14 @@ class _Entry:
 class SecretCache:
     """A bounded set of held values. Writers lock; readers of ``hot`` do not."""
 
-    def __init__(self, *, max_secrets: int, max_bytes: int) -> None:
+    def __init__(self, *, max_secrets: int, max_bytes: int, meter: Meter) -> None:
         self.hot: dict[str, Held] = {}
         self._lock = threading.RLock()
         self._max_secrets = max_secrets
+        self._meter = meter
         self._entries: LRUCache[str, _Entry] = LRUCache(max_bytes, getsizeof=_Entry.size)
         self._aliases: dict[str, str] = {}
         self._seen: dict[str, str] = {}
-        self._tallies: dict[str, Tally] = {}
         self._home: list[str] | None = None
         self._dropped: dict[str, int] = {}
         self._cleared = 0
@@ -133,12 +134,10 @@ class SecretCache:
         survive_fork(self)
 
     def after_fork(self) -> None:
-        """Values stay, unless a thread of the parent was just changing them. Hits start anew."""
+        """Values stay, unless a thread of the parent was just changing them."""
         whole = self._lock.acquire(blocking=False)
         self._lock = threading.RLock()
         self.evicted = 0
-        for tally in self._tallies.values():
-            tally.reset()
         if not whole:
             self._entries = LRUCache(self._entries.maxsize, getsizeof=_Entry.size)
             self.clear()
@@ -150,11 +149,6 @@ class SecretCache:
         with self._lock:
             entry = self._find(ref.secret_id)
             return None if entry is None else entry.held.get(_selector(ref))
-
-    def hits(self) -> int:
-        """How many times a held value was served without a question, exactly."""
-        with self._lock:
-            return sum(tally.value() for tally in self._tallies.values())
 
     def count(self) -> int:
         """How many secrets are held."""
@@ -191,8 +185,9 @@ class SecretCache:
         with self._lock:
             if self._is_over(ref, value, generation):
                 return None
-            tally = self._tallies.setdefault(value.arn, Tally())
-            entry = self._entries.get(value.arn) or _Entry(value.arn, value.name, tally)
+            entry = self._entries.get(value.arn) or _Entry(
+                value.arn, value.name, self._meter.tally(value.arn)
+            )
             old = entry.held.get(_selector(ref))
             if old is not None and old.fetched_at > fetched_at:
                 return None
@@ -203,14 +198,14 @@ class SecretCache:
                 due_at=due_at,
                 expires_at=expires_at,
                 skew=skew,
-                tally=tally,
-                baseline=old.baseline if old else Baseline(),
+                tally=entry.tally,
+                baseline=self._meter.baseline(value.arn),
             )
             moved = self._note_version(value) if ref.is_current else None
             if moved is not None:
                 entry.held.clear()  # labels moved: old clear text goes, other labels are asked anew
             entry.held[_selector(ref)] = held
-            entry.hits_at_fetch = tally.value()
+            entry.hits_at_fetch = entry.tally.value()
             self._name(entry, ref.secret_id)
             self._keep(entry)
             return moved
@@ -289,10 +284,11 @@ class SecretCache:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _swap(self, held: Held, *, due_at: float, failures: int) -> Held:
+    def _swap(self, held: Held, *, due_at: float, failures: int) -> None:
         with self._lock:
             entry = self._entries.get(held.value.arn)
-            tally = self._tallies[held.value.arn]
+            if entry is None or entry.held.get(_selector(held.ref)) is not held:
+                return
             new = Held(
                 held.ref,
                 held.value,
@@ -300,14 +296,12 @@ class SecretCache:
                 due_at=due_at,
                 expires_at=held.expires_at,
                 skew=held.skew,
-                tally=tally,
+                tally=entry.tally,
                 baseline=held.baseline,
                 failures=failures,
             )
-            if entry is not None and entry.held.get(_selector(held.ref)) is held:
-                entry.held[_selector(held.ref)] = new
-                self._heat(entry)
-            return new
+            entry.held[_selector(held.ref)] = new
+            self._heat(entry)
 
     def _find(self, secret_id: str) -> _Entry | None:
         arn = self._aliases.get(secret_id)
@@ -325,8 +319,10 @@ class SecretCache:
         return named and self._home in (None, _place(arn))
 
     def _note_version(self, value: SecretValue) -> Moved | None:
-        before = self._seen.get(value.arn)
+        before = self._seen.pop(value.arn, None)
         self._seen[value.arn] = value.version_id
+        if len(self._seen) > max(_SEEN, 4 * self._max_secrets):
+            del self._seen[next(iter(self._seen))]
         if before is None or before == value.version_id:
             return None
         return Moved(value.arn, before, value.version_id)

@@ -23,7 +23,7 @@ from smclient.errors import (
 )
 from smclient.hooks import Callback, Hooks, Subscription
 from smclient.ladder import Ladder
-from smclient.metering import Meter, Usage
+from smclient.metering import MOST_SECRETS, Meter, Usage
 from smclient.reader import Reader
 from smclient.refresh import RefreshPolicy
 from smclient.secret import LazySecret, SecretRef, SecretValue
@@ -98,8 +98,8 @@ class SecretsClient:
             require_aws(self._backend)
         self._worker = worker or ThreadWorker()
         self._hooks = Hooks()
-        self._meter = Meter(started=clock.monotonic())
-        self._cache = SecretCache(max_secrets=max_secrets, max_bytes=max_bytes)
+        self._meter = Meter(clock.monotonic(), most_secrets=max(MOST_SECRETS, max_secrets))
+        self._cache = SecretCache(max_secrets=max_secrets, max_bytes=max_bytes, meter=self._meter)
         self._hot: dict[str, Held] = self._cache.hot
         self._reader = Reader(
             self._backend,
@@ -179,13 +179,17 @@ class SecretsClient:
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Batch:
-        """Read secrets before they are needed: by id, by the start of their name, or by tags (all
-        must be there)."""
+        """Fetch secrets before they are needed: by id, by the start of their name, or by tags (all
+        must be there).
+
+        However they are named, this counts as ``preloaded`` and not as reads: nobody asked yet, so
+        nothing is saved yet. The first ``get`` of each is a hit.
+        """
         self._check_open()
-        batch = self._reader.read_many(secret_ids)
+        batch = self._reader.preload(secret_ids)
         filters = boto_shapes.filters(prefix, tags)
         if filters:
-            self._reader.read_matching(filters, batch)
+            self._reader.preload_matching(filters, batch)
         return batch
 
     def refresh(self, secret_id: str) -> SecretValue:
@@ -336,7 +340,6 @@ class SecretsClient:
     def usage(self) -> Usage:
         """What was called, what caching saved, what it costs."""
         return self._meter.usage(
-            hits=self._cache.hits(),
             evicted=self._cache.evicted,
             secrets=self._cache.count(),
             now=self._monotonic(),

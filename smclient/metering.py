@@ -2,162 +2,104 @@
 
 Hits are counted without a lock, by a counter whose increment is one C call. Everything else happens
 at the edge to a backend, where a lock costs nothing beside the network. What other clients would
-have called is not guessed from a log: each value carries a ``Baseline`` with the moment at which
+have called is not guessed from a log: each secret has a ``Baseline`` with the moment at which
 the next of them would ask, and the reader who crosses it enters it in the books.
+
+Memory is bounded: ``MOST_SECRETS`` secrets (or ``max_secrets``, if that is more) have an account of
+their own; whatever comes after them shares one, ``(others)``. No count is lost by that.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from smclient.forking import survive_fork
+from smclient.ledger import (
+    AWS_CACHING_REFRESH,
+    MOST_SECRETS,
+    MOST_TAGS,
+    POWERTOOLS_REFRESH,
+    Baseline,
+    Ledger,
+    Selector,
+    Tally,
+)
+from smclient.usage import (
+    AWS_CACHING,
+    BASELINES,
+    BUCKETS,
+    NO_CACHE,
+    OTHERS,
+    POWERTOOLS,
+    UNKNOWN,
+    Histogram,
+    SecretUsage,
+    Usage,
+    bucket,
+    micro,
+)
 
-if TYPE_CHECKING:
-    from smclient.pricing import Cost, PriceBook
-
-NO_CACHE = "no cache"
-AWS_CACHING = "aws-secretsmanager-caching"
-POWERTOOLS = "aws-lambda-powertools"
-BASELINES = (NO_CACHE, AWS_CACHING, POWERTOOLS)
-
-AWS_CACHING_REFRESH = 2700.0
-"""AWS's client draws each refresh from [1800, 3600] s; its mean stands for it."""
-POWERTOOLS_REFRESH = 300.0
+__all__ = [
+    "AWS_CACHING",
+    "AWS_CACHING_REFRESH",
+    "BASELINES",
+    "MOST_SECRETS",
+    "NO_CACHE",
+    "POWERTOOLS",
+    "POWERTOOLS_REFRESH",
+    "VALUE_OPERATIONS",
+    "Baseline",
+    "Meter",
+    "SecretUsage",
+    "Tally",
+    "Usage",
+]
 
 VALUE_OPERATIONS = frozenset({"GetSecretValue", "PutSecretValue", "CreateSecret", "UpdateSecret"})
 """Operations that imply one KMS call when a value is part of them: Decrypt or GenerateDataKey."""
 
 
-class Tally:
-    """A counter that many threads increase without a lock; ``tick`` is the increment."""
+class _Timing:
+    """A histogram that grows."""
 
-    __slots__ = ("_peeks", "tick")
-
-    def __init__(self) -> None:
-        self.tick = itertools.count().__next__
-        self._peeks = 0
-
-    def value(self) -> int:
-        """How often ``tick`` was called. Looking uses up one number, so that is taken off; the
-        caller holds a lock."""
-        seen = self.tick() - self._peeks
-        self._peeks += 1
-        return seen
-
-    def reset(self) -> None:
-        """Count from nought again."""
-        self._peeks = self.tick() + 1
-
-
-class Baseline:
-    """What other clients would have called for one value, given when it was really read."""
-
-    __slots__ = ("aws_due", "aws_version", "next_due", "powertools_due")
+    __slots__ = ("counts", "microseconds")
 
     def __init__(self) -> None:
-        self.aws_due = self.powertools_due = self.next_due = float("-inf")
-        self.aws_version: str | None = None
+        self.counts = [0] * len(BUCKETS)
+        self.microseconds = 0
 
-    def read(self, now: float, version_id: str) -> dict[str, Counter[str]]:
-        """A read at ``now``: the calls that each of the others would have made for it."""
-        calls = {AWS_CACHING: Counter[str](), POWERTOOLS: Counter[str]()}
-        if now >= self.aws_due:
-            calls[AWS_CACHING]["DescribeSecret"] += 1
-            if version_id != self.aws_version:
-                calls[AWS_CACHING]["GetSecretValue"] += 1
-                self.aws_version = version_id
-            self.aws_due = now + AWS_CACHING_REFRESH
-        if now >= self.powertools_due:
-            calls[POWERTOOLS]["GetSecretValue"] += 1
-            self.powertools_due = now + POWERTOOLS_REFRESH
-        self.next_due = min(self.aws_due, self.powertools_due)
-        return calls
+    def observe(self, seconds: float) -> None:
+        self.counts[bucket(seconds)] += 1
+        self.microseconds += micro(seconds)
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a client did since it was made. Counts are exact.
-
-    Attributes:
-        api_calls: calls on the wire by operation, repeats and failures included.
-        kms_calls: KMS calls that these imply (facts: one Decrypt a value read, one GenerateDataKey
-            a value written). Which of them cost money depends on the key.
-        kms_unknown: how many of ``kms_calls`` were for secrets whose key is not known.
-        kms_billed: how many were for secrets known to be under a customer key.
-        hits: reads served from memory within their time.
-        stale_hits: reads served from memory past ``ttl``, within ``max_stale``.
-        misses: reads that had to wait for a backend.
-        coalesced: misses that shared the call of another reader.
-        logins: logins won, by the step of the ladder that won them.
-        failed_logins: logins that a database refused on the way.
-        batched: values that came by BatchGetSecretValue, which AWS may bill by secret.
-        baselines: for each other client, the calls it would have made for the same reads.
-        seconds: how long the client has lived.
-    """
-
-    api_calls: Mapping[str, int]
-    kms_calls: int
-    kms_unknown: int
-    kms_billed: int
-    hits: int
-    stale_hits: int
-    misses: int
-    coalesced: int
-    evicted: int
-    errors: Mapping[str, int]
-    logins: Mapping[str, int]
-    failed_logins: int
-    baselines: Mapping[str, Mapping[str, int]]
-    seconds: float
-    secrets: int = 0
-    batched: int = 0
-
-    @property
-    def reads(self) -> int:
-        """How often a value was asked for."""
-        return self.hits + self.stale_hits + self.misses
-
-    def cost(self, price_book: PriceBook | None = None) -> Cost:
-        """Dollars for the calls of this usage; see ``smclient.pricing``."""
-        from smclient.pricing import PRICE_BOOK, usage_cost
-
-        return usage_cost(self, price_book or PRICE_BOOK)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, fit for JSON."""
-        plain: dict[str, Any] = {}
-        for name in self.__slots__:
-            value = getattr(self, name)
-            plain[name] = _plain(value) if isinstance(value, Mapping) else value
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    return {k: _plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+    def frozen(self) -> Histogram:
+        return Histogram(tuple(self.counts), self.microseconds)
 
 
 @dataclass(eq=False)
 class Meter:
-    """The counters behind ``Usage``, except hits, which live with what is held."""
+    """The counters behind ``Usage``. Thread-safe."""
 
     started: float = 0.0
+    most_secrets: int = MOST_SECRETS
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _calls: Counter[str] = field(default_factory=Counter)
+    _regions: dict[str, Counter[str]] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _errors: Counter[str] = field(default_factory=Counter)
     _logins: Counter[str] = field(default_factory=Counter)
-    _kms: Counter[bool | None] = field(default_factory=Counter)
-    _customer_key: dict[str, bool] = field(default_factory=dict)
+    _kms: Counter[str | None] = field(default_factory=Counter)
     _baselines: dict[str, Counter[str]] = field(
         default_factory=lambda: {AWS_CACHING: Counter(), POWERTOOLS: Counter()}
     )
+    _latency: dict[str, _Timing] = field(default_factory=dict)
+    _refresh_latency: _Timing = field(default_factory=_Timing)
 
     def __post_init__(self) -> None:
+        self._ledger = Ledger(self.most_secrets)
         survive_fork(self)
 
     def after_fork(self) -> None:
@@ -167,67 +109,181 @@ class Meter:
             counter.clear()
         for calls in self._baselines.values():
             calls.clear()
+        self._regions.clear()
+        self._latency.clear()
+        self._refresh_latency = _Timing()
+        self._ledger.reset()
 
-    def called(self, operation: str, attempts: int, *, values_of: Iterable[str] = ()) -> None:
-        """A backend was asked; a value of each of these secrets (ARNs) was opened or sealed."""
+    # --- for what is held -----------------------------------------------------------------------
+
+    def tally(self, arn: str) -> Tally:
+        """What to count the hits of a secret with."""
         with self._lock:
-            self._calls[operation] += attempts
-            if attempts:
-                values = [self._customer_key.get(arn) for arn in values_of]
-                self._kms.update(values)
-                if operation == "BatchGetSecretValue":
-                    self._counts["batched"] += len(values)
+            return self._ledger.tally(arn)
 
-    def failed(self, operation: str, attempts: int, code: str) -> None:
+    def baseline(self, arn: str) -> Baseline:
+        """What others would have called for a secret."""
+        with self._lock:
+            return self._ledger.baseline(arn)
+
+    # --- at the edge to a backend ---------------------------------------------------------------
+
+    def called(
+        self,
+        operation: str,
+        attempts: int,
+        *,
+        values_of: Iterable[str] = (),
+        received: Iterable[tuple[str, int]] = (),
+        region: str = UNKNOWN,
+        seconds: float | None = None,
+    ) -> None:
+        """A backend was asked and answered.
+
+        Args:
+            values_of: the secrets (ARNs) of which a value was opened or sealed.
+            received: ARN and size of each value that came.
+            region: where it was asked.
+            seconds: how long it took.
+        """
+        with self._lock:
+            self._asked(operation, attempts, region, seconds)
+            if attempts:
+                arns = list(values_of)
+                self._kms.update(self._key(arn) for arn in arns)
+                if operation == "BatchGetSecretValue":
+                    self._counts["batched"] += len(arns)
+            for arn, size in received:
+                self._counts["bytes"] += size
+                self._ledger.account(arn).counts.update(fetched=1, bytes=size)
+
+    def failed(
+        self,
+        operation: str,
+        attempts: int,
+        code: str,
+        *,
+        region: str = UNKNOWN,
+        seconds: float | None = None,
+    ) -> None:
         """A backend was asked and refused."""
         with self._lock:
-            self._calls[operation] += attempts
+            self._asked(operation, attempts, region, seconds)
             self._errors[code] += 1
 
-    def learned_key(self, arn: str, kms_key_id: str | None) -> None:
-        """A description told which key a secret is under; ``None`` is AWS's own, which is free."""
-        managed = kms_key_id is None or kms_key_id.endswith("alias/aws/secretsmanager")
+    def refused(self, codes: Iterable[str]) -> None:
+        """Refusals inside an answer, as a batch has them."""
         with self._lock:
-            self._customer_key[arn] = not managed
+            self._errors.update(codes)
 
-    def count(self, what: str, by: int = 1) -> None:
-        """One more ``stale_hits``, ``misses``, ``coalesced`` or ``failed_logins``."""
+    def described(
+        self, arn: str, kms_key_id: str | None, tags: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """A description told which key a secret is under; ``None`` is AWS's own, which is free."""
+        with self._lock:
+            self._ledger.account(arn)
+            known = self._ledger.known(arn)
+            if known is not None:
+                known.describe(kms_key_id, tags)
+
+    # --- reads ----------------------------------------------------------------------------------
+
+    def count(self, what: str, by: int = 1, *, arn: str | None = None) -> None:
+        """One more ``stale_hits``, ``coalesced``, ``negative`` and so on; of a secret, if named."""
         with self._lock:
             self._counts[what] += by
+            if arn is not None:
+                self._ledger.account(arn).counts[what] += by
+
+    def missed(self, asked: str, arn: str | None, *, coalesced: bool = False) -> None:
+        """A read that had to wait, by the name it asked for, and the secret it got, if it got one;
+        whether it shared the call of another."""
+        with self._lock:
+            if arn is None:
+                account = self._ledger.asked(asked)
+            else:
+                account = self._ledger.learn(asked, arn)
+            for what in ("misses", "coalesced") if coalesced else ("misses",):
+                self._counts[what] += 1
+                account.counts[what] += 1
+
+    def read(self, arn: str, selector: Selector, now: float, version_id: str) -> None:
+        """A read that looked closer: enter what others would have called."""
+        with self._lock:
+            calls = self._ledger.baseline(arn).read(now, version_id, selector)
+            for name, made in calls.items():
+                self._baselines[name].update(made)
+
+    def refreshed(self, arn: str, seconds: float) -> None:
+        """A held value was looked at behind the readers' backs, for better or worse."""
+        with self._lock:
+            self._counts["refreshes"] += 1
+            self._ledger.account(arn).counts["refreshes"] += 1
+            self._refresh_latency.observe(seconds)
 
     def login(self, step: str) -> None:
         """A login was won at a step of the ladder."""
         with self._lock:
             self._logins[step] += 1
 
-    def read(self, baseline: Baseline, now: float, version_id: str) -> None:
-        """A read that looked closer: enter what others would have called."""
-        with self._lock:
-            for name, calls in baseline.read(now, version_id).items():
-                self._baselines[name].update(calls)
+    # --- looking --------------------------------------------------------------------------------
 
-    def usage(self, *, hits: int, evicted: int, secrets: int, now: float) -> Usage:
-        """Everything counted so far."""
+    def usage(self, *, evicted: int, secrets: int, now: float, hits: int | None = None) -> Usage:
+        """Everything counted so far; ``hits`` only if they were counted elsewhere."""
         with self._lock:
-            reads = hits + self._counts["stale_hits"] + self._counts["misses"]
+            per_secret = self._ledger.per_secret()
+            if hits is None:
+                hits = sum(secret.hits for secret in per_secret.values())
+            counts = self._counts
+            reads = hits + counts["stale_hits"] + counts["misses"]
             return Usage(
-                api_calls={name: n for name, n in sorted(self._calls.items()) if n},
+                api_calls=_some(self._calls),
                 kms_calls=self._kms.total(),
                 kms_unknown=self._kms[None],
-                kms_billed=self._kms[True],
+                kms_billed=sum(n for key, n in self._kms.items() if key),
                 hits=hits,
-                stale_hits=self._counts["stale_hits"],
-                misses=self._counts["misses"],
-                coalesced=self._counts["coalesced"],
+                stale_hits=counts["stale_hits"],
+                misses=counts["misses"],
+                coalesced=counts["coalesced"],
                 evicted=evicted,
                 errors=dict(sorted(self._errors.items())),
                 logins=dict(self._logins),
-                failed_logins=self._counts["failed_logins"],
+                failed_logins=counts["failed_logins"],
                 baselines={
                     NO_CACHE: {"GetSecretValue": reads},
                     **{name: dict(calls) for name, calls in self._baselines.items()},
                 },
                 seconds=now - self.started,
                 secrets=secrets,
-                batched=self._counts["batched"],
+                batched=counts["batched"],
+                negative=counts["negative"],
+                preloaded=counts["preloaded"],
+                refreshes=counts["refreshes"],
+                rotations=counts["rotations"],
+                bytes=counts["bytes"],
+                per_secret=per_secret,
+                per_region={name: _some(self._regions[name]) for name in sorted(self._regions)},
+                per_tag=self._ledger.per_tag(per_secret),
+                per_key={key: n for key, n in self._kms.items() if key},
+                latency={name: timing.frozen() for name, timing in sorted(self._latency.items())},
+                refresh_latency=self._refresh_latency.frozen(),
             )
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _asked(self, operation: str, attempts: int, region: str, seconds: float | None) -> None:
+        self._calls[operation] += attempts
+        if attempts:
+            self._regions.setdefault(region, Counter())[operation] += attempts
+            if seconds is not None:
+                self._latency.setdefault(operation, _Timing()).observe(seconds)
+
+    def _key(self, arn: str) -> str | None:
+        known = self._ledger.known(arn)
+        key = None if known is None else known.key
+        room = not key or key in self._kms or len(self._kms) < MOST_TAGS
+        return key if room else OTHERS
+
+
+def _some(calls: Counter[str]) -> dict[str, int]:
+    return {name: n for name, n in sorted(calls.items()) if n}

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smclient.metering import Usage
+    from smclient.usage import Usage
 
 MONTH_SECONDS = Decimal(730 * 3600)
 

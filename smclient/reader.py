@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from smclient import boto_shapes
-from smclient.backend import Answer, Backend, fetch_newest
+from smclient.backend import Backend
 from smclient.background import Worker
 from smclient.batch import Batch, pages
 from smclient.cache import Held, Moved, SecretCache, check_identity
 from smclient.clock import Clock
+from smclient.edge import Edge, explained
 from smclient.errors import (
     AccessDeniedError,
-    BackendError,
     NotSupportedError,
     SmclientError,
-    explain,
 )
 from smclient.gathering import Gatherer
 from smclient.hooks import Hooks, SecretEvent
-from smclient.metering import VALUE_OPERATIONS, Meter
+from smclient.metering import Meter
 from smclient.negative import Negatives
 from smclient.refresh import Freshness, RefreshPolicy, may_serve_stale
 from smclient.refresher import Refresher
 from smclient.secret import SecretDescription, SecretRef, SecretValue
 from smclient.singleflight import SingleFlight, fresh_copy
-
-T = TypeVar("T")
 
 
 class Reader:
@@ -48,7 +45,7 @@ class Reader:
         clock: Clock,
         on_moved: Callable[[Moved], None],
     ) -> None:
-        self._backend = backend
+        self._edge = Edge(backend, meter, clock.monotonic)
         self.cache = cache
         self._policy = policy
         self._meter = meter
@@ -64,6 +61,7 @@ class Reader:
             fetch=self.fetch,
             fetch_page=self.fetch_page,
             describe=self.describe,
+            meter=meter,
             hooks=hooks,
             worker=worker,
             clock=clock,
@@ -84,13 +82,11 @@ class Reader:
         now = self._now(held)
         state = Freshness.EXPIRED if held is None else held.freshness(now, max_age)
         if held is None or state is Freshness.EXPIRED:
-            self._meter.count("misses")
-            return self.fetch(ref, newer=max_age is not None, count_as_read=True)
-        self._enter(held, now)
+            return self._read_fetched(ref, newer=max_age is not None)
+        self._enter(ref, held.value, now)
         if state is Freshness.STALE:
-            self._meter.count("stale_hits")
-            if self.cache.claim(held, until=self._policy.retry_at(now, 1, 1.0)):
-                self._refresher.add(held)
+            self._meter.count("stale_hits", arn=held.value.arn)
+            self._refresh_soon(held, now)
         else:
             held.hit()
             if now >= held.wake_at:
@@ -104,34 +100,45 @@ class Reader:
             held is not None and held.freshness(self._now(held), max_age) is not Freshness.EXPIRED
         )
 
-    def fetch(
-        self, ref: SecretRef, *, newer: bool = False, count_as_read: bool = False
-    ) -> SecretValue:
+    def fetch(self, ref: SecretRef, *, newer: bool = False) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
-        if count_as_read and not newer:
-            self._recall_refusal(ref)
-        flight = (ref, self.cache.generation)  # an answer is never shared across an invalidate
-        value, led = self._flights.do(flight, lambda: self._ask(ref, newer), newer=newer)
+        ask = partial(self._ask, ref, newer)
+        value, led = self._flights.do(self._flight(ref), ask, newer=newer)
         if not led:
-            self._meter.count("coalesced")
-        if count_as_read:
-            self._enter_new(ref)
+            self._meter.count("coalesced", arn=value.arn)
         return value
 
     def read_many(self, secret_ids: Iterable[str]) -> Batch:
         """AWSCURRENT of many: what is held is served, the rest comes 20 to a call."""
         batch, missing = Batch(), []
         for secret_id in dict.fromkeys(secret_ids):
-            held = self.cache.look(SecretRef(secret_id))
-            if held is not None and held.freshness(self._now(held)) is not Freshness.EXPIRED:
+            if self.may_serve(SecretRef(secret_id)):
                 batch.values[secret_id] = self.read(SecretRef(secret_id))
             else:
                 missing.append(secret_id)
         for page in pages(missing):
-            self._meter.count("misses", len(page))
             self.fetch_page(page, batch)
             for secret_id in page:
-                self._enter_new(SecretRef(secret_id))
+                self._enter_new(SecretRef(secret_id), batch.values.get(secret_id))
+        return batch
+
+    def preload(self, secret_ids: Iterable[str]) -> Batch:
+        """Like ``read_many``, before anybody reads: nothing of it counts as a read, and what the
+        other clients would call is entered when somebody does."""
+        batch, missing = Batch(), []
+        for secret_id in dict.fromkeys(secret_ids):
+            held = self.cache.look(SecretRef(secret_id))
+            now = self._now(held)
+            state = Freshness.EXPIRED if held is None else held.freshness(now)
+            if held is None or state is Freshness.EXPIRED:
+                missing.append(secret_id)
+                continue
+            batch.values[secret_id] = held.value
+            if state is Freshness.STALE:
+                self._refresh_soon(held, now)
+        for page in pages(missing):
+            self.fetch_page(page, batch)
+            self._meter.count("preloaded", sum(name in batch.values for name in page))
         return batch
 
     def fetch_page(
@@ -142,17 +149,17 @@ class Reader:
     ) -> None:
         """Fetch up to 20 in one call; each with ``one`` where the batch action is denied."""
         if not self._refresher.allows("batch"):
-            return _fetch_singly(page, batch, one or self.fetch)
+            return batch.add_each(page, one or self.fetch)
         generation, started = self.cache.generation, self._monotonic()
         try:
-            answer = self._called("BatchGetSecretValue", lambda: self._backend.fetch_many(page))
+            answer = self._edge.fetch_many(page)
         except (AccessDeniedError, NotSupportedError) as error:
             self._refresher.deny("batch", error)
-            return _fetch_singly(page, batch, one or self.fetch)
+            return batch.add_each(page, one or self.fetch)
         except SmclientError as error:
             batch.errors.update(dict.fromkeys(page, error))
             return None
-        for secret_id, result in answer.value.items():
+        for secret_id, result in answer.items():
             try:
                 batch.values[secret_id] = self._page_entry(secret_id, result, started, generation)
             except SmclientError as error:
@@ -166,12 +173,13 @@ class Reader:
         if isinstance(result, SmclientError):
             if not may_serve_stale(result):
                 self.cache.refused(ref)
-            raise _explained(result, ref)
+            raise explained(result, ref)
         self.keep(ref, result, started, generation)
         return result
 
-    def read_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
-        """Fetch every secret that BatchGetSecretValue's filters match, page by page."""
+    def preload_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
+        """Fetch every secret that BatchGetSecretValue's filters match, page by page; as with
+        ``preload``, nothing of it is a read."""
         parameters: dict[str, Any] = {"Filters": filters}
         while True:
             generation, started = self.cache.generation, self._monotonic()
@@ -180,6 +188,7 @@ class Reader:
                 value = boto_shapes.value_from_dict(shape)
                 self.keep(SecretRef(value.name), value, started, generation)
                 batch.values[value.name] = value
+                self._meter.count("preloaded")
             for shape in answer.get("Errors", ()):
                 batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
             if not answer.get("NextToken"):
@@ -199,6 +208,7 @@ class Reader:
         )
         self.negatives.forget(ref.secret_id)
         if moved is not None:
+            self._meter.count("rotations")
             self._on_moved(moved)
             if self._hooks.wants("rotate"):
                 event = SecretEvent(
@@ -207,19 +217,40 @@ class Reader:
                 self._worker.submit(lambda: self._hooks.emit(event))
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Any operation, metered. DescribeSecret tells which key a secret is under."""
-        answer = self._called(operation, lambda: self._backend.call(operation, parameters)).value
-        if operation == "DescribeSecret" and "ARN" in answer:
-            self._meter.learned_key(answer["ARN"], answer.get("KmsKeyId"))
-        return answer
+        """Any operation, metered."""
+        return self._edge.call(operation, parameters)
 
     def describe(self, secret_id: str) -> SecretDescription:
-        """DescribeSecret, metered; tells which key a secret is under."""
-        answer = self._called("DescribeSecret", lambda: self._backend.describe(secret_id))
-        self._meter.learned_key(answer.value.arn, answer.value.kms_key_id)
-        return answer.value
+        """DescribeSecret, metered."""
+        return self._edge.describe(secret_id)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _read_fetched(self, ref: SecretRef, newer: bool) -> SecretValue:
+        """A read that has to wait."""
+        value: SecretValue | None = None
+        follows = False
+
+        def lead() -> SecretValue:
+            nonlocal follows
+            follows = False
+            return self._ask(ref, newer)
+
+        try:
+            if not newer:
+                self._recall_refusal(ref)
+            follows = True
+            value, _ = self._flights.do(self._flight(ref), lead, newer=newer)
+            return value
+        finally:
+            self._enter_new(ref, value, coalesced=follows)
+
+    def _flight(self, ref: SecretRef) -> Hashable:
+        return ref, self.cache.generation  # an answer is never shared across an invalidate
+
+    def _refresh_soon(self, held: Held, now: float) -> None:
+        if self.cache.claim(held, until=self._policy.retry_at(now, 1, 1.0)):
+            self._refresher.add(held)
 
     def _recall_refusal(self, ref: SecretRef) -> None:
         """Raise what a backend said a moment ago, instead of asking it again."""
@@ -234,67 +265,35 @@ class Reader:
         return self._ask_alone(ref, newest)
 
     def _ask_alone(self, ref: SecretRef, newest: bool = False) -> SecretValue:
-        ask = fetch_newest(self._backend) if newest else self._backend.fetch
         generation, started = self.cache.generation, self._monotonic()
         try:
-            answer = self._called("GetSecretValue", lambda: ask(ref))
-            check_identity(ref, answer.value)
+            value = self._edge.fetch(ref, newest=newest)
+            check_identity(ref, value)
         except SmclientError as error:
             if not may_serve_stale(error):
                 self.cache.refused(ref)
-            told = _explained(error, ref)
+            told = explained(error, ref)
             self.negatives.note(ref, told, self._monotonic(), random.random())  # noqa: S311
             raise told from error.__cause__
-        self.keep(ref, answer.value, started, generation)
-        return answer.value
-
-    def _called(self, operation: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
-        try:
-            answer = ask()
-        except BackendError as error:
-            self._meter.failed(operation, error.attempts, error.code)
-            raise
-        self._meter.called(
-            operation, answer.attempts, values_of=_values_of(operation, answer.value)
-        )
-        return answer
+        self.keep(ref, value, started, generation)
+        return value
 
     def _now(self, held: Held | None) -> float:
         monotonic = self._monotonic()
         return monotonic if held is None else held.later(monotonic, self._time())
 
-    def _enter_new(self, ref: SecretRef) -> None:
-        held = self.cache.look(ref)
-        if held is not None:
-            self._enter(held, self._monotonic())
-            self.cache.rewake(held)
+    def _enter_new(
+        self, ref: SecretRef, value: SecretValue | None, *, coalesced: bool = False
+    ) -> None:
+        """Enter a read that had to wait, whether what it got is held by now or was too large."""
+        arn = None if value is None else value.arn
+        self._meter.missed(ref.secret_id, arn, coalesced=coalesced)
+        if value is not None:
+            self._enter(ref, value, self._monotonic())
+            held = self.cache.look(ref)
+            if held is not None:
+                self.cache.rewake(held)
 
-    def _enter(self, held: Held, now: float) -> None:
-        self._meter.read(held.baseline, now, held.value.version_id)
-
-
-def _fetch_singly(page: list[str], batch: Batch, one: Callable[[SecretRef], SecretValue]) -> None:
-    for secret_id in page:
-        try:
-            batch.values[secret_id] = one(SecretRef(secret_id))
-        except SmclientError as error:
-            batch.errors[secret_id] = error
-
-
-def _explained(error: SmclientError, ref: SecretRef) -> SmclientError:
-    if not isinstance(error, BackendError):
-        return error
-    return explain(error, secret=ref.secret_id, stage=ref.version_stage)
-
-
-def _values_of(operation: str, value: Any) -> list[str]:
-    """The ARNs of the secrets whose values an answer shows to have been opened or sealed."""
-    if isinstance(value, SecretValue):
-        return [value.arn]
-    if operation == "BatchGetSecretValue":
-        if "SecretValues" in value:
-            return [entry["ARN"] for entry in value["SecretValues"]]
-        return [entry.arn for entry in value.values() if isinstance(entry, SecretValue)]
-    if operation in VALUE_OPERATIONS and value.get("VersionId"):
-        return [value["ARN"]]
-    return []
+    def _enter(self, ref: SecretRef, value: SecretValue, now: float) -> None:
+        selector = (ref.version_stage, ref.version_id)
+        self._meter.read(value.arn, selector, now, value.version_id)

@@ -26,6 +26,7 @@ from smclient.clock import Clock
 from smclient.errors import AccessDeniedError, NotSupportedError, SmclientError, ThrottlingError
 from smclient.forking import survive_fork
 from smclient.hooks import Hooks, SecretEvent
+from smclient.metering import Meter
 from smclient.refresh import RefreshPolicy, choose_mode, may_serve_stale
 from smclient.secret import AWSCURRENT, SecretDescription, SecretRef, SecretValue
 
@@ -48,6 +49,7 @@ class Refresher:
         fetch: Callable[[SecretRef], SecretValue],
         fetch_page: Callable[[list[str], Batch], None],
         describe: Callable[[str], SecretDescription],
+        meter: Meter,
         hooks: Hooks,
         worker: Worker,
         clock: Clock,
@@ -58,6 +60,7 @@ class Refresher:
         self._fetch = fetch
         self._fetch_page = fetch_page
         self._describe = describe
+        self._meter = meter
         self._hooks = hooks
         self._worker = worker
         self._clock = clock
@@ -107,7 +110,9 @@ class Refresher:
         now = self._clock.monotonic()
         riders = self._cache.due_by(now + RIDE_ALONG * self._policy.ttl)
         together = {held.value.arn: held for held in (*riders, *current)}
-        mode = choose_mode(self._mode, len(together), self._barred())
+        due_now = {held.value.arn for held in current}
+        due_now |= {held.value.arn for held in riders if held.due_at <= now}
+        mode = choose_mode(self._mode, len(due_now), self._barred())  # riders are no reason
         if mode == "batch":
             self._batch(list(together.values()))
         else:
@@ -127,10 +132,13 @@ class Refresher:
         )
 
     def _one(self, held: Held, refresh: Callable[[Held], object]) -> None:
+        began = self._clock.monotonic()
         try:
             refresh(held)
         except SmclientError as error:
             self._failed(held, error)
+        finally:
+            self._meter.refreshed(held.value.arn, self._clock.monotonic() - began)
 
     def _get(self, held: Held) -> None:
         self._fetch(held.ref)
@@ -161,8 +169,11 @@ class Refresher:
     def _batch(self, together: Iterable[Held]) -> None:
         by_id = {held.ref.secret_id: held for held in together}
         for page in pages(by_id):
-            batch = Batch()
+            batch, began = Batch(), self._clock.monotonic()
             self._fetch_page(page, batch)
+            taken = self._clock.monotonic() - began
+            for secret_id in page:
+                self._meter.refreshed(by_id[secret_id].value.arn, taken)
             for secret_id, error in batch.errors.items():
                 if isinstance(error, ThrottlingError):
                     self._no_batch_before = self._clock.monotonic() + THROTTLED_FOR
