@@ -14,8 +14,9 @@ def lines(series: Sequence[tuple[str, Sequence[Point]]], told: str) -> str:
     points = [point for _, line in series for point in line]
     left = min((x for x, _ in points), default=0.0)
     width = max((x for x, _ in points), default=0.0) - left or 1.0
-    top = max((y for _, y in points), default=0.0) or 1.0
     bottom = min(0.0, min((y for _, y in points), default=0.0))
+    top = max(0.0, max((y for _, y in points), default=0.0))
+    top += top == bottom  # nothing but noughts: a line at the foot
     shapes = []
     for name, line in series:
         placed = [

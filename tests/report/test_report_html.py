@@ -288,6 +288,12 @@ def test_lines_stay_in_their_picture(
             assert -0.01 <= y <= 100.01
 
 
+@pytest.mark.parametrize("amount", [-1.0, 0.0])
+def test_a_line_without_any_height_is_still_drawn(amount: float) -> None:
+    """Less than nothing throughout, or nothing."""
+    assert "polyline" in shapes.lines([("one", [(0.0, amount), (1.0, amount)])], "told")
+
+
 def test_a_line_goes_up_where_numbers_do() -> None:
     """Down is up in a picture: the largest is at 0, nothing at 100."""
     picture = shapes.lines([("one", [(0, 0), (5, 50), (10, 100)])], "told")
