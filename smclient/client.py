@@ -9,7 +9,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from smclient import boto_shapes, drivers, references
-from smclient.backend import Backend, Identity, open_backend, require_aws
+from smclient.backend import (
+    DEFAULT_BACKEND,
+    Backend,
+    Identity,
+    open_backend,
+    require_aws,
+)
 from smclient.background import ThreadWorker, Worker
 from smclient.batch import Batch
 from smclient.cache import Held, Moved, SecretCache
@@ -80,6 +86,7 @@ class SecretsClient:
         worker: Worker | None = None,
     ) -> None:
         self.config = ClientConfig(
+            backend=backend if isinstance(backend, str) else DEFAULT_BACKEND,
             ttl=ttl,
             max_stale=max_stale,
             jitter=jitter,

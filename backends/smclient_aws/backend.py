@@ -18,6 +18,7 @@ from smclient.errors import (
     SmclientError,
     ValidationError,
 )
+from smclient.forking import survive_fork
 from smclient.secret import RedactedStr, SecretDescription, SecretRef, SecretValue
 from smclient_aws.calls import watched
 from smclient_aws.errors import translated, unreadable
@@ -59,6 +60,13 @@ class AwsBackend:
         self._client: Any = None
         self._identity: Identity | None = None
         self._closed = False
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """In the child: a client of its own, as one before the fork would answer on the parent's
+        sockets. A ready client cannot be made anew here; make it after the fork."""
+        self._lock = threading.Lock()
+        self._client = None
 
     def fetch(self, ref: SecretRef) -> Answer[SecretValue]:
         """Read one version of one secret with GetSecretValue."""

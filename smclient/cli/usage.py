@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
 from decimal import Decimal
 from typing import Any, TextIO
 
 import click
 
 from smclient.cli.options import json_option, print_fields, print_json, print_table
+from smclient.errors import ConfigError
 from smclient.metering import Usage
 from smclient.pricing import calls_cost
 
@@ -61,33 +61,11 @@ def usage(files: tuple[TextIO, ...], as_json: bool) -> None:
 
 
 def added(snapshots: Iterable[Mapping[str, Any]]) -> Usage:
-    """The usage of all of them together. Raises ``click.UsageError`` for what is no snapshot."""
-    total: dict[str, Any] = {}
-    for snapshot in snapshots:
-        total = _sum(total, snapshot)
-    known = {f.name: f for f in fields(Usage)}
-    needed = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
-    if needed - total.keys() or total.keys() - known.keys():
-        raise click.UsageError("that is no snapshot of Usage.to_dict()")
-    return Usage(**total)
-
-
-def _sum(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(one)
-    for name, value in other.items():
-        if isinstance(value, Mapping):
-            before = result.get(name, {})
-            if not isinstance(before, Mapping):
-                raise click.UsageError(f"{name} is a number in one snapshot and none in another")
-            result[name] = _sum(before, value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            before = result.get(name, 0)
-            if isinstance(before, Mapping):
-                raise click.UsageError(f"{name} is a number in one snapshot and none in another")
-            result[name] = before + value
-        else:
-            raise click.UsageError(f"{name} is no number; is that a snapshot of Usage.to_dict()?")
-    return result
+    """The usage of all of them together. Raises ``ConfigError`` for what is no snapshot."""
+    read = [Usage.from_dict(snapshot) for snapshot in snapshots]
+    if not read:
+        raise ConfigError("there is no snapshot of Usage.to_dict() in what was given")
+    return read[0].merge(read[1:])
 
 
 def _read(file: TextIO) -> Iterator[Mapping[str, Any]]:

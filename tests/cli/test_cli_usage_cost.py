@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from smclient import SecretsClient
 from smclient.cli.cloudtrail import analyse
 from smclient.cli.root import root
+from smclient.metering import Usage
 from smclient.testing import FakeBackend, FakeClock, Inline
 
 Run = Callable[..., Result]
@@ -54,6 +55,9 @@ def test_snapshots_are_added_up(run: Run, tmp_path: Path) -> None:
     files = [str(tmp_path / name) for name in ("one", "array", "lines")]
     shown = json.loads(run("usage", "--json", *files).stdout)
     assert shown["snapshots"] == 5
+    total = Usage.from_dict(shown["usage"])  # what was added up can be added up again
+    assert total.processes == 5
+    assert sum(secret.hits for secret in total.per_secret.values()) == 145
     assert shown["usage"]["api_calls"] == {"GetSecretValue": 5}
     assert (shown["usage"]["misses"], shown["usage"]["hits"]) == (5, 145)
     assert shown["dollars"]["api_calls"] == "0.000025"

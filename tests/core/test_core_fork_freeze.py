@@ -10,6 +10,7 @@ import pytest
 
 from smclient import SecretsClient
 from smclient.testing import Call, FakeBackend, FakeClock
+from smclient_aws import AwsBackend, AwsSettings
 
 MakeClient = Callable[..., SecretsClient]
 
@@ -156,3 +157,16 @@ def test_a_clock_that_is_set_ahead_for_good_costs_one_refresh(
     for _ in range(10):
         client.get("db")
     assert backend.count("GetSecretValue") == 2
+
+
+def test_a_child_makes_a_boto3_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One from before the fork would answer on the parent's sockets."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    backend = AwsBackend(AwsSettings(region="eu-west-1"))
+    identity = backend.identity()
+    mine = backend._client
+    assert mine is not None
+    assert in_child(lambda: backend.identity() == identity and backend._opened() is not mine)
+    assert backend._client is mine
+    backend.close()

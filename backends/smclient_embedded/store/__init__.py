@@ -52,7 +52,10 @@ def load_store(url: BackendUrl, *, clock: Clock) -> Store:
     Raises:
         UnknownBackendError, MissingExtraError, StoreError
     """
-    shipped = {"embedded": "smclient_embedded.store:open_store"}
+    shipped = {
+        "embedded": "smclient_embedded.store:open_store",
+        "file": "smclient_file:open_store",
+    }
     opener = load_plugin(STORES, url.scheme, shipped)
     return cast(Store, opener(url, clock=clock))
 
