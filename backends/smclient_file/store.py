@@ -320,5 +320,7 @@ def _forked() -> None:
         store._after_fork_in_child()
 
 
+# Not through smclient.forking, whose hook may come before the one of smclient_file.lock: a store
+# would take a lock again that a thread of the parent holds. Hooks run in the order of registration.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
