@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Backend,
         BackendUrl,
         Identity,
+        Miss,
         load_backend,
     )
     from smclient.batch import Batch
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         UnknownSettingError,
         ValidationError,
     )
+    from smclient.failover import FailoverBackend
     from smclient.hooks import (
         SecretEvent,
         Subscription,
@@ -94,6 +96,7 @@ _HOMES = {
         "Backend",
         "BackendUrl",
         "Identity",
+        "Miss",
         "load_backend",
     ),
     "smclient.batch": ("Batch",),
@@ -143,6 +146,7 @@ _HOMES = {
         "UnknownSettingError",
         "ValidationError",
     ),
+    "smclient.failover": ("FailoverBackend",),
     "smclient.hooks": (
         "SecretEvent",
         "Subscription",
@@ -199,6 +203,7 @@ __all__ = [
     "CredentialsError",
     "DecryptionFailureError",
     "EncryptionFailureError",
+    "FailoverBackend",
     "Identity",
     "IdentityMismatchError",
     "InternalServiceError",
@@ -210,6 +215,7 @@ __all__ = [
     "LimitExceededError",
     "LoginHeldBackError",
     "MalformedPolicyDocumentError",
+    "Miss",
     "MissingExtraError",
     "NotBinaryError",
     "NotJsonError",

@@ -186,6 +186,10 @@ class AsyncSecretsClient:
         """See ``SecretsClient.on_stale``. Called on a thread, not on the loop."""
         return self.sync.on_stale(callback)
 
+    def handle_event(self, event: Mapping[str, Any]) -> str | None:
+        """See ``SecretsClient.handle_event``. Not awaited: fetching is done on a thread."""
+        return self.sync.handle_event(event)
+
     async def identity(self) -> Identity:
         """See ``SecretsClient.identity``."""
         return await self._in_thread(self.sync.identity)

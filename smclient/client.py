@@ -27,28 +27,15 @@ from smclient.errors import (
     ConfigError,
     ResourceNotFoundError,
 )
+from smclient.events import CHANGES_VALUE, changed_secret
 from smclient.hooks import Callback, Hooks, Subscription
 from smclient.ladder import Ladder
 from smclient.metering import MOST_SECRETS, Meter, Usage
 from smclient.reader import Reader
-from smclient.refresh import RefreshPolicy
+from smclient.refresh import RefreshPolicies, RefreshPolicy
 from smclient.secret import LazySecret, SecretRef, SecretValue
 
 T = TypeVar("T")
-
-CHANGES_VALUE = frozenset(
-    {
-        "CreateSecret",
-        "DeleteSecret",
-        "PutSecretValue",
-        "RestoreSecret",
-        "RotateSecret",
-        "CancelRotateSecret",
-        "UpdateSecret",
-        "UpdateSecretVersionStage",
-    }
-)
-"""Operations after which what is held of their secret is dropped."""
 
 
 class SecretsClient:
@@ -61,7 +48,7 @@ class SecretsClient:
         backend: a URL (``aws://``, ``embedded://``, …), a ready boto3 client, or any ``Backend``.
             Default: ``SMCLIENT_BACKEND``, else ``aws://``.
         ttl, max_stale, jitter, max_secrets, max_bytes, refresh, ladder, login_wait,
-            require_aws_endpoint: see ``ClientConfig``.
+            require_aws_endpoint, per_secret: see ``ClientConfig``.
         clock: where time comes from; tests pass ``smclient.testing.FakeClock``.
         worker: where work off the reader's path is done; tests pass ``smclient.testing.Inline``.
 
@@ -82,6 +69,7 @@ class SecretsClient:
         ladder: Iterable[str] = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"),
         login_wait: float = 5.0,
         require_aws_endpoint: bool = False,
+        per_secret: Mapping[str, Mapping[str, float]] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         worker: Worker | None = None,
     ) -> None:
@@ -96,6 +84,7 @@ class SecretsClient:
             ladder=tuple(ladder),
             login_wait=login_wait,
             require_aws_endpoint=require_aws_endpoint,
+            per_secret=per_secret or {},
         )
         self._clock = clock
         self._monotonic = clock.monotonic
@@ -111,7 +100,9 @@ class SecretsClient:
         self._reader = Reader(
             self._backend,
             cache=self._cache,
-            policy=RefreshPolicy(ttl, max_stale, jitter),
+            policies=RefreshPolicies.of_settings(
+                RefreshPolicy(ttl, max_stale, jitter), self.config.per_secret
+            ),
             refresh=refresh,
             meter=self._meter,
             hooks=self._hooks,
@@ -200,9 +191,12 @@ class SecretsClient:
         return batch
 
     def refresh(self, secret_id: str) -> SecretValue:
-        """AWSCURRENT, fetched now: one call, shared with others who ask at the same time."""
+        """AWSCURRENT, fetched now: one call, no wait, shared with others who ask at the same time.
+
+        Past five at once and then one a second for a secret, it gives what the last call brought.
+        """
         self._check_open()
-        return self._reader.fetch(SecretRef(secret_id), newer=True)
+        return self._reader.refresh(SecretRef(secret_id))
 
     def invalidate(self, secret_id: str | None = None) -> None:
         """Forget a secret, or all of them; the next reader fetches."""
@@ -339,6 +333,24 @@ class SecretsClient:
     def on_stale(self, callback: Callback) -> Subscription:
         """Call back when a value is served past its time because of an error."""
         return self._hooks.add("stale", callback)
+
+    def handle_event(self, event: Mapping[str, Any]) -> str | None:
+        """Drop what an event of EventBridge says was changed, and fetch it anew if it was held.
+
+        Takes ``Secret Label Updated`` and what CloudTrail recorded, as a queue or a function gets
+        them, so that a change is seen at once and not when the ``ttl`` is over.
+
+        Returns:
+            The ARN of the secret that was dropped, or ``None``: the event is about none held here.
+
+        Raises:
+            ConfigError: it is no event of EventBridge.
+        """
+        self._check_open()
+        changed = changed_secret(event)
+        if changed is None or not self._reader.renew(changed):
+            return None
+        return changed
 
     def identity(self) -> Identity:
         """Account, region, endpoint and principal that this client reads with."""
