@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from smclient.failover import FailoverBackend
+    from smclient.hardening import harden_process
     from smclient.hooks import (
         SecretEvent,
         Subscription,
@@ -147,6 +148,7 @@ _HOMES = {
         "ValidationError",
     ),
     "smclient.failover": ("FailoverBackend",),
+    "smclient.hardening": ("harden_process",),
     "smclient.hooks": (
         "SecretEvent",
         "Subscription",
@@ -246,6 +248,7 @@ __all__ = [
     "Usage",
     "ValidationError",
     "__version__",
+    "harden_process",
     "load_backend",
     "parse_reference",
 ]

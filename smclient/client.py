@@ -25,7 +25,6 @@ from smclient.credentials import drive
 from smclient.errors import (
     ClientClosedError,
     ConfigError,
-    ResourceNotFoundError,
 )
 from smclient.events import CHANGES_VALUE, changed_secret
 from smclient.hooks import Callback, Hooks, Subscription
@@ -214,7 +213,7 @@ class SecretsClient:
             SecretContentError: the secret is not JSON, or the key is absent.
         """
         parsed = references.parse(reference) if isinstance(reference, str) else reference
-        return parsed.render(self._read_reference)
+        return parsed.render(partial(references.read, get=self._value_of))
 
     def lazy(self, reference: str) -> LazySecret:
         """A value read anew at each use. The reference is checked now, the secret is read later."""
@@ -397,17 +396,8 @@ class SecretsClient:
         if self._closed:
             raise ClientClosedError("this SecretsClient was closed; make a new one")
 
-    def _read_reference(self, reference: references.Reference) -> Any:
-        ref = reference.ref
-        try:
-            value = self.get(
-                ref.secret_id, version_stage=ref.version_stage, version_id=ref.version_id
-            )
-        except ResourceNotFoundError:
-            if reference.optional:
-                return None
-            raise
-        return references.pick(value, reference)
+    def _value_of(self, ref: SecretRef) -> SecretValue:
+        return self.get(ref.secret_id, version_stage=ref.version_stage, version_id=ref.version_id)
 
     def _moved(self, moved: Moved) -> None:
         self._ladder.moved(moved.arn)

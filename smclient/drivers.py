@@ -9,6 +9,7 @@ verdict has three values.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -48,6 +49,9 @@ _PG_NO_TEXT = (
     "no such file",
     "ssl",
 )
+_PG_SERVER_SAID = re.compile(r"(?:^|\s)[^\s:]+:  \S")
+"""libpq puts a colon and two spaces after the server's severity, whatever its language calls FATAL;
+what it says itself, of the network for example, has none."""
 _MYSQL_YES = frozenset({1045})
 _MYSQL_MAYBE = frozenset({1698})
 _MONGO_YES = frozenset({18, 8000})
@@ -99,7 +103,7 @@ def _postgresql(error: BaseException) -> Verdict:
         return Verdict.NO
     if any(words in text for words in _PG_NO_TEXT):
         return Verdict.NO
-    return Verdict.MAYBE if state == "08P01" or "fatal" in text else Verdict.NO
+    return Verdict.MAYBE if state == "08P01" or _PG_SERVER_SAID.search(text) else Verdict.NO
 
 
 def _sqlstate(error: BaseException) -> str | None:
