@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from smclient import drivers, references
 from smclient.backend import Identity
-from smclient.batch import Batch
+from smclient.batch import Batch, several
 from smclient.client import SecretsClient
 from smclient.config import ClientConfig
 from smclient.credentials import adrive
@@ -72,7 +72,7 @@ class AsyncSecretsClient:
 
     async def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """See ``SecretsClient.get_many``."""
-        return await self._in_thread(partial(self.sync.get_many, list(secret_ids)))
+        return await self._in_thread(partial(self.sync.get_many, several("get_many", secret_ids)))
 
     async def preload(
         self,
@@ -80,9 +80,11 @@ class AsyncSecretsClient:
         *,
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
+        jitter: float = 0.0,
     ) -> Batch:
         """See ``SecretsClient.preload``."""
-        ask = partial(self.sync.preload, list(secret_ids), prefix=prefix, tags=tags)
+        ids = several("preload", secret_ids)
+        ask = partial(self.sync.preload, ids, prefix=prefix, tags=tags, jitter=jitter)
         return await self._in_thread(ask)
 
     async def refresh(self, secret_id: str) -> SecretValue:

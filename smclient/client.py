@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -17,14 +18,13 @@ from smclient.backend import (
     require_aws,
 )
 from smclient.background import ThreadWorker, Worker
-from smclient.batch import Batch
+from smclient.batch import Batch, several
 from smclient.cache import Held, Moved, SecretCache
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.config import ClientConfig
 from smclient.credentials import drive
 from smclient.errors import (
     ClientClosedError,
-    ConfigError,
 )
 from smclient.events import CHANGES_VALUE, changed_secret
 from smclient.hooks import Callback, Hooks, Subscription
@@ -165,9 +165,7 @@ class SecretsClient:
     def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """AWSCURRENT of many secrets, 20 to a call: ``.values`` and ``.errors`` by id as asked."""
         self._check_open()
-        if isinstance(secret_ids, str):
-            raise ConfigError(f"get_many takes several ids, not one text: [{secret_ids!r}]")
-        return self._reader.read_many(secret_ids)
+        return self._reader.read_many(several("get_many", secret_ids))
 
     def preload(
         self,
@@ -175,18 +173,26 @@ class SecretsClient:
         *,
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
+        jitter: float = 0.0,
     ) -> Batch:
         """Fetch secrets before they are needed: by id, by the start of their name, or by tags (all
-        must be there).
+        must be there, and all with these values).
+
+        Args:
+            jitter: wait up to so many seconds first, so that a fleet that starts together does not
+                ask together.
 
         However they are named, this counts as ``preloaded`` and not as reads: nobody asked yet, so
         nothing is saved yet. The first ``get`` of each is a hit.
         """
         self._check_open()
-        batch = self._reader.preload(secret_ids)
-        filters = boto_shapes.filters(prefix, tags)
-        if filters:
-            self._reader.preload_matching(filters, batch)
+        if jitter:
+            self._clock.sleep(random.uniform(0.0, jitter))  # noqa: S311  spreads load
+        batch = self._reader.preload(several("preload", secret_ids))
+        if tags:
+            self._reader.preload_tagged(tags, prefix, batch)
+        elif prefix is not None:
+            self._reader.preload_named(prefix, batch)
         return batch
 
     def refresh(self, secret_id: str) -> SecretValue:

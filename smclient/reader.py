@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -191,13 +191,25 @@ class Reader:
         self.keep(ref, result, started, generation)
         return result
 
-    def preload_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
-        """Fetch every secret that BatchGetSecretValue's filters match, page by page; as with
-        ``preload``, nothing of it is a read."""
-        parameters: dict[str, Any] = {"Filters": filters}
-        while True:
-            generation, started = self.cache.generation, self._monotonic()
-            answer = self.call("BatchGetSecretValue", parameters)
+    def preload_tagged(self, tags: Mapping[str, str], prefix: str | None, batch: Batch) -> None:
+        """Fetch every secret that has all of these tags. ListSecrets finds them: it is the only
+        operation that tells which value a tag has."""
+        filters = boto_shapes.tag_filters(tags)
+        if prefix is not None:
+            filters += boto_shapes.name_filter(prefix)
+        names = [
+            shape["Name"]
+            for answer in self._pages("ListSecrets", filters)
+            for shape in answer.get("SecretList", ())
+            if boto_shapes.has_tags(shape, tags)
+        ]
+        batch.update(self.preload(names))
+
+    def preload_named(self, prefix: str, batch: Batch) -> None:
+        """Fetch every secret whose name begins so, page by page; as with ``preload``, nothing of it
+        is a read."""
+        generation, started = self.cache.generation, self._monotonic()
+        for answer in self._pages("BatchGetSecretValue", boto_shapes.name_filter(prefix)):
             for shape in answer.get("SecretValues", ()):
                 value = boto_shapes.value_from_dict(shape)
                 self.keep(SecretRef(value.name), value, started, generation)
@@ -205,6 +217,13 @@ class Reader:
                 self._meter.count("preloaded")
             for shape in answer.get("Errors", ()):
                 batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
+            generation, started = self.cache.generation, self._monotonic()
+
+    def _pages(self, operation: str, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        parameters: dict[str, Any] = {"Filters": filters}
+        while True:
+            answer = self.call(operation, parameters)
+            yield answer
             if not answer.get("NextToken"):
                 return
             parameters = {**parameters, "NextToken": answer["NextToken"]}
