@@ -70,6 +70,10 @@ class AsyncSecretsClient:
             return ask()
         return await self._in_thread(ask, key=None if max_age is not None else ("get", ref))
 
+    def peek(self, secret_id: str) -> SecretValue | None:
+        """See ``SecretsClient.peek``. Not awaited: it asks nobody."""
+        return self.sync.peek(secret_id)
+
     async def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """See ``SecretsClient.get_many``."""
         return await self._in_thread(partial(self.sync.get_many, several("get_many", secret_ids)))
@@ -129,9 +133,10 @@ class AsyncSecretsClient:
         make, args, kwargs = drivers.unwrap(factory, args, kwargs)
         mapping = drivers.argument_fields(make, fields)
         drivers.refuse_login_arguments(secret_id, kwargs, mapping)
+        give = drivers.giver(drivers.module_of(make))
 
         async def open_one(value: SecretValue) -> T:
-            arguments = drivers.login_arguments(value, mapping, args, kwargs)
+            arguments = drivers.login_arguments(value, mapping, args, kwargs, give)
             connection: T = await make(*args, **arguments)
             return connection
 

@@ -37,6 +37,10 @@ from smclient.secret import LazySecret, SecretRef, SecretValue
 T = TypeVar("T")
 
 
+def _at_once(work: Callable[[], T]) -> T:
+    return work()
+
+
 class SecretsClient:
     """Reads secrets through a cache, logs in through a rotation, and counts what it costs.
 
@@ -162,6 +166,13 @@ class SecretsClient:
             return held.value
         return self._look_closer(SecretRef(secret_id, version_stage, version_id), max_age)
 
+    def peek(self, secret_id: str) -> SecretValue | None:
+        """AWSCURRENT if a held value may be served, as ``get`` would; else ``None``, and nobody is
+        asked. For code that must not wait."""
+        self._check_open()
+        ref = SecretRef(secret_id)
+        return self._reader.read(ref) if self._reader.may_serve(ref) else None
+
     def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """AWSCURRENT of many secrets, 20 to a call: ``.values`` and ``.errors`` by id as asked."""
         self._check_open()
@@ -282,9 +293,12 @@ class SecretsClient:
         make, args, kwargs = drivers.unwrap(factory, args, kwargs)
         mapping = drivers.argument_fields(make, fields)
         drivers.refuse_login_arguments(secret_id, kwargs, mapping)
+        give = drivers.giver(drivers.module_of(make))
 
         def open_one(value: SecretValue) -> T:
-            return cast(T, make(*args, **drivers.login_arguments(value, mapping, args, kwargs)))
+            return cast(
+                T, make(*args, **drivers.login_arguments(value, mapping, args, kwargs, give))
+            )
 
         return self.login(secret_id, open_one, fields=drivers.login_fields(mapping))
 
@@ -308,18 +322,23 @@ class SecretsClient:
         attempt: Callable[[SecretValue], T],
         *,
         fields: Iterable[str] = drivers.LOGIN_FIELDS,
+        run: Callable[[Callable[[], Any]], Any] = _at_once,
     ) -> T:
         """The ladder for what ``connect`` cannot express: ``attempt`` is called with one version
         of the secret after the other until it does not raise an error of a refused login.
 
-        ``fields`` name what of the secret makes up the credentials, so that none is tried twice.
+        Args:
+            fields: what of the secret makes up the credentials, so that none is tried twice.
+            run: does what would hold up an event loop (asking the backend, waiting), where
+                ``attempt`` is called on one; by default it is done at once.
         """
-        cached = self.get(secret_id)
+        held = self.peek(secret_id)
+        cached: SecretValue = run(partial(self.get, secret_id)) if held is None else held
         outcome, connection = drive(
             self._ladder.plan(cached, fields),
-            ask=partial(self._ladder.ask, secret_id),
+            ask=lambda stage: run(partial(self._ladder.ask, secret_id, stage)),
             login=attempt,
-            sleep=self._clock.sleep,
+            sleep=lambda seconds: run(partial(self._clock.sleep, seconds)),
             refused=self._ladder.refused,
         )
         self._ladder.won(secret_id, cached, outcome)
