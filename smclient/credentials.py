@@ -9,8 +9,9 @@ that went. The shell that drives it, sync or async, decides nothing. Rules it ke
 * at most four logins; at most one more after an error that is not clearly about the password;
 * an error that is not about the password ends it at once;
 * once all was tried, another round only while a rotation is known to be under way: AWSPENDING is
-  there, or a label was seen to move. If it moved during this very round, at once; else after a
-  short wait with jitter, for ``wait`` seconds in all.
+  there, a label was seen to move, or credentials are refused that logged in before (AWS's reads may
+  lag some seconds behind). If a label moved during this very round, at once; else after a short
+  wait with jitter, for ``wait`` seconds in all.
 """
 
 from __future__ import annotations
@@ -164,8 +165,8 @@ def login_plan(
         if walk.moved:
             walk.moved = False  # a label moved between two answers: they may have missed each other
         elif walk.under_way or memory.moved_recently(walk.secret, now()):
-            seconds = pause * (0.5 + 0.5 * spread())
-            if now() + seconds > deadline:
+            seconds = min(pause * (0.5 + 0.5 * spread()), deadline - now())
+            if seconds <= 0:
                 return _lost(walk)
             yield Pause(seconds)
             pause = min(pause * 2, _LAST_PAUSE)
@@ -193,14 +194,15 @@ def _ask_and_try(walk: _Walk, stage: str) -> _Trial:
 def _try(walk: _Walk, value: SecretValue, step: str) -> _Trial:
     if not walk.wants(value):
         return None
-    verdict = yield Login(value, step)
-    walk.tried[walk.digest(value)] = value.version_id
+    verdict, digest = (yield Login(value, step)), walk.digest(value)
+    walk.tried[digest] = value.version_id
     walk.logins_left -= 1
     if verdict is None:
-        walk.memory.won(walk.secret, value, step, walk.now())
+        walk.memory.won(walk.secret, value, step, digest, walk.now())
         return walk.outcome(value, step)
     if verdict is Verdict.NO:
         return walk.outcome()
+    walk.under_way |= walk.memory.was_good(walk.secret, digest)
     if verdict is Verdict.MAYBE:
         walk.logins_left = min(walk.logins_left, 1)
     return _lost(walk) if walk.logins_left <= 0 else None
@@ -328,6 +330,7 @@ class LoginMemory:
         self._winners: dict[str, tuple[SecretValue, float]] = {}
         self._moved_at: dict[str, float] = {}
         self._losses: dict[str, list[tuple[float, frozenset[bytes]]]] = {}
+        self._good: dict[str, bytes] = {}
         survive_fork(self)
 
     def after_fork(self) -> None:
@@ -343,18 +346,26 @@ class LoginMemory:
                 return None
             return value
 
-    def won(self, secret: str, value: SecretValue, step: str, now: float) -> None:
+    def won(self, secret: str, value: SecretValue, step: str, digest: bytes, now: float) -> None:
         """A login succeeded: remember a winner that is not AWSCURRENT, forget failures."""
         with self._lock:
+            self._good[secret] = digest
             self._losses.pop(secret, None)
             if step in (CACHED, AWSCURRENT):
                 self._winners.pop(secret, None)
             elif step != REMEMBERED:
                 self._winners[secret] = (value, now)
 
+    def was_good(self, secret: str, digest: bytes) -> bool:
+        """Whether the last login of a secret was won with these credentials: if they are refused
+        now, somebody changed them."""
+        with self._lock:
+            return self._good.get(secret) == digest
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
+            self._good.clear()
             self._winners.clear()
             self._moved_at.clear()
             self._losses.clear()
@@ -373,10 +384,12 @@ class LoginMemory:
             return moved_at is not None and now - moved_at <= _RECENT
 
     def lost(self, secret: str, tried: dict[bytes, str], now: float) -> None:
-        """A whole ladder failed: one step nearer to the breaker, unless all was held back."""
+        """A whole ladder failed: one step nearer to the breaker, unless all was held back. That
+        these credentials were good once is no reason to wait again."""
         if not tried:
             return
         with self._lock:
+            self._good.pop(secret, None)
             losses = self._losses.setdefault(secret, [])
             losses.append((now, frozenset(tried)))
             del losses[:-_BREAKER_FAILURES]
