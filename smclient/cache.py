@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from cachetools import LRUCache
 
@@ -89,11 +90,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """AWSCURRENT was seen on another version than before."""
+    """AWSCURRENT was seen on another version than before; ``created`` is that version's date."""
 
     arn: str
     old_version_id: str
     new_version_id: str
+    created: datetime | None = None
 
 
 class _Entry:
@@ -324,7 +326,7 @@ class SecretCache:
             del self._seen[next(iter(self._seen))]
         if before is None or before == value.version_id:
             return None
-        return Moved(value.arn, before, value.version_id)
+        return Moved(value.arn, before, value.version_id, value.created_date)
 
     def _name(self, entry: _Entry, asked: str) -> None:
         if not asked.startswith("arn:"):

@@ -425,4 +425,4 @@ class SecretsClient:
         return self.get(ref.secret_id, version_stage=ref.version_stage, version_id=ref.version_id)
 
     def _moved(self, moved: Moved) -> None:
-        self._ladder.moved(moved.arn)
+        self._ladder.moved(moved.arn, moved.created)

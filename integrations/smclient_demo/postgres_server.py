@@ -197,6 +197,17 @@ class PostgresServer:
         with self.connect() as connection:
             connection.execute(statement.format(Identifier(name), Identifier(owner)))
 
+    def admin_secret(self) -> dict[str, Any]:
+        """The superuser's secret, as ``masterarn`` names one."""
+        return {
+            "engine": "postgres",
+            "host": self.host,
+            "port": self.port,
+            "dbname": "postgres",
+            "username": self.superuser,
+            "password": self.superuser_password,
+        }
+
     def _launch_on_free_port(self, home: "_Home") -> None:
         def launch(port: int) -> None:
             self.port = port

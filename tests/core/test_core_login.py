@@ -697,6 +697,76 @@ def test_a_password_changed_by_hand_is_waited_for_once(
         assert sum(clock.slept) == pytest.approx(waited)
 
 
+def test_a_winner_that_is_ahead_outlives_a_read_that_lags(
+    client: SecretsClient, backend: FakeBackend, database: Database
+) -> None:
+    """A read of before the last rotation shows AWSCURRENT going back: the younger winner is still
+    the one that logs in."""
+    client.connect("db", database.connect)
+    add(backend, "v2", "AWSPENDING")
+    database.users["app"] = "p2"
+    client.connect("db", database.connect)
+    backend.move("db", "AWSCURRENT", "v0")  # what a lagging read shows
+    client.refresh("db")
+    database.tried.clear()
+    client.connect("db", database.connect)
+    assert database.passwords == ["p2"]
+
+
+def test_the_last_login_is_kept_for_a_version_that_is_younger_than_the_winners(
+    client: SecretsClient, backend: FakeBackend, database: Database, clock: FakeClock
+) -> None:
+    """Rotations in quick succession, and reads that show three old versions: a fourth old one does
+    not use up the login that the pending one needs."""
+    for version in ("v2", "v3", "v4"):
+        add(backend, version)
+        database.users["app"] = "p" + version[1:]
+        client.refresh("db")
+        client.connect("db", database.connect)
+    add(backend, "v5", "AWSPENDING")
+    database.users["app"] = "p5"
+    lagging = [
+        {"AWSCURRENT": old, "AWSPENDING": None, "AWSPREVIOUS": None} for old in ["v3", "v2", "v1"]
+    ]
+    now = {"AWSCURRENT": "v4", "AWSPENDING": "v5", "AWSPREVIOUS": "v3"}
+    shown = iter([*lagging, now])
+
+    def lag(call: Call) -> None:
+        if call.stage == "AWSCURRENT":
+            for stage, version in next(shown, now).items():
+                backend._labels["db"].pop(stage, None)
+                if version:
+                    backend._labels["db"][stage] = version
+
+    backend.before = lag
+    database.tried.clear()
+    client.connect("db", database.connect)
+    assert database.passwords == ["p4", "p3", "p2", "p5"]
+
+
+def test_the_login_that_was_kept_goes_to_an_old_version_in_the_end(
+    client: SecretsClient, backend: FakeBackend, database: Database, clock: FakeClock
+) -> None:
+    """Nothing younger comes: the database may have been restored from long ago."""
+    for version in ("v2", "v3"):
+        add(backend, version)
+        database.users["app"] = "p" + version[1:]
+        client.refresh("db")
+        client.connect("db", database.connect)
+    add(backend, "v4", "AWSPENDING")
+    shown = iter(["v2", "v1", "v0"])
+
+    def lag(call: Call) -> None:
+        if call.stage == "AWSPREVIOUS":
+            backend._labels["db"]["AWSPREVIOUS"] = next(shown, "v0")
+
+    backend.before = lag
+    database.users["app"] = "p1"
+    database.tried.clear()
+    client.connect("db", database.connect)
+    assert database.passwords == ["p3", "p4", "p2", "p1"]
+
+
 @pytest.mark.parametrize(("minutes", "waits"), [(0.5, True), (1.1, False)])
 def test_a_move_within_a_minute_counts_as_a_rotation(
     minutes: float,
