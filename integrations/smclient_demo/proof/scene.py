@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from smclient import Backend, InvalidRequestError, SecretsClient
+from smclient import SYSTEM_CLOCK, Backend, Clock, InvalidRequestError, SecretsClient
 from smclient.rotation import (
     MariaDBAlternatingUsers,
     MariaDBSingleUser,
@@ -76,12 +76,21 @@ class Scene:
 
     Args:
         lag: seconds that the application's reads may be behind.
+        clock: the service's.
     """
 
-    def __init__(self, server: Server, users: Users, *, hold: float, lag: float) -> None:
+    def __init__(
+        self,
+        server: Server,
+        users: Users,
+        *,
+        hold: float,
+        lag: float,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self.server = server
         self.users: Users = users
-        self.service = EmbeddedService()
+        self.service = EmbeddedService(clock=clock)
         self.function = Held(_STRATEGIES[type(server), users](), hold)
         self._admin = SecretsClient(self.service.backend())
         self._lock = threading.Lock()
@@ -110,6 +119,10 @@ class Scene:
             )
         except InvalidRequestError:
             return False  # the one before did not end
+        return self.run_due()
+
+    def run_due(self) -> bool:
+        """Run the rotation that is due; whether one ended."""
         done = bool(self.service.run_due().rotated)
         if self.function.history is not None:
             self.function.history.note()
