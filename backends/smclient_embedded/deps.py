@@ -14,7 +14,7 @@ from smclient_embedded.ids import Ids
 from smclient_embedded.kms import Kms
 from smclient_embedded.quotas import Quotas
 from smclient_embedded.store.ports import Keyring, Transaction
-from smclient_embedded.store.records import VersionRecord
+from smclient_embedded.store.records import Scope, VersionRecord
 
 _AWS_QUOTAS = Quotas()
 
@@ -72,6 +72,10 @@ class Deps:
     ids: Ids
     touch: Callable[[VersionRecord], object]
     quotas: Quotas = _AWS_QUOTAS
+
+    def keys_in(self, scope: Scope) -> Keyring:
+        """What seals and opens values of that scope."""
+        return self.keys if self.kms is None else self.kms.within(scope)
 
 
 Request = Mapping[str, Any]

@@ -38,7 +38,7 @@ from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
 from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.store.ports import Store, StoreError, Transaction
-from smclient_embedded.store.records import AuditRecord, VersionRecord
+from smclient_embedded.store.records import AuditRecord, KeyRecord, VersionRecord
 
 logger = logging.getLogger("smclient.embedded")
 
@@ -96,7 +96,15 @@ class Door:
         """The collaborators of an operation, in a transaction."""
         now = self.now()
         master = self.master.within(tx.setting)
-        kms = Kms(master, tx, context.scope, now, self.ids.uuid, self.metrics.kms_called)
+        kms = Kms(
+            master,
+            tx,
+            context.scope,
+            now,
+            self.ids.uuid,
+            self.metrics.kms_called,
+            functools.partial(self._kms_refusal, context),
+        )
         own_keys = self.store.keyring()
         return Deps(
             tx=tx,
@@ -202,6 +210,20 @@ class Door:
         owner = parts[4] if len(parts) > 4 else context.principal.account
         return self.authoriser(
             AccessRequest(context.principal, action, resource, named or resource, owner, keys)
+        )
+
+    def _kms_refusal(
+        self, context: RequestContext, action: str, key: KeyRecord, encryption: Mapping[str, str]
+    ) -> str | None:
+        """Within an account nobody is refused yet; across accounts the authoriser is asked."""
+        if key.scope.account == context.principal.account:
+            return None
+        access = self._authorise(context, f"kms:{action}", key.arn)
+        if access.allowed:
+            return None
+        return (
+            f"User: {context.principal.arn} is not authorized to perform: kms:{action} "
+            f"on resource: {key.arn} {access.reason}"
         )
 
     def _record(

@@ -31,6 +31,7 @@ class Done:
     deleted: tuple[str, ...] = ()
     rotated: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    keys_deleted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Scheduler:
         A function is called outside any transaction. Before its result is written the fence is
         compared, so that a node that lost its lease meanwhile writes nothing.
         """
-        deleted = self._delete_due()
+        deleted, keys_deleted = self._delete_due()
         self._begin_due()
         rotated: list[str] = []
         failed: list[str] = []
@@ -56,9 +57,10 @@ class Scheduler:
             done = self._run(job)
             if done is not None:
                 (rotated if done else failed).append(job.arn)
-        return Done(tuple(deleted), tuple(rotated), tuple(failed))
+        return Done(tuple(deleted), tuple(rotated), tuple(failed), tuple(keys_deleted))
 
-    def _delete_due(self) -> list[str]:
+    def _delete_due(self) -> tuple[list[str], list[str]]:
+        """Delete secrets and KMS keys whose time is over; the ARNs of both."""
         with self.door.store.transaction(write=True) as tx:
             due = tx.secrets_to_delete(self.door.now(), BATCH)
             for secret in due:
@@ -66,7 +68,10 @@ class Scheduler:
                 self._event(
                     tx, secret.scope, "EndSecretVersionDelete", ARN=secret.arn, Name=secret.name
                 )
-        return [secret.arn for secret in due]
+            keys = tx.keys_to_delete(self.door.now(), BATCH)
+            for key in keys:
+                tx.remove_key(key.arn)
+        return [secret.arn for secret in due], [key.arn for key in keys]
 
     def _begin_due(self) -> None:
         with self.door.store.transaction(write=True) as tx:

@@ -39,10 +39,11 @@ def create_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     full = deps.tx.has_secrets(context.scope, deps.quotas.secrets)
     deps.quotas.check_room(full=full)
     deps.quotas.check_tags(tags_of(request.get("Tags", ())))
+    arn = _arn(context, deps, request["Name"])
     if request.get("KmsKeyId") and deps.kms is not None:
-        deps.kms.check_usable(request["KmsKeyId"])
+        deps.kms.check_usable(request["KmsKeyId"], arn)
     secret = SecretRecord(
-        arn=_arn(context, deps, request["Name"]),
+        arn=arn,
         scope=context.scope,
         name=request["Name"],
         created_at=deps.now,

@@ -15,7 +15,13 @@ from smclient_embedded.finding import find_live_secret
 from smclient_embedded.labels import abandon_rotation, attach, labels_of
 from smclient_embedded.rotation.machine import plan_next
 from smclient_embedded.store.records import SecretRecord
-from smclient_embedded.values import check_replay, has_value, need_token, new_version
+from smclient_embedded.values import (
+    check_replay,
+    has_value,
+    need_token,
+    new_version,
+    refuse_foreign_default_key,
+)
 
 
 def put_secret_value(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
@@ -30,6 +36,7 @@ def put_secret_value(context: RequestContext, deps: Deps, request: Request) -> d
     secret = find_live_secret(context, deps, request["SecretId"])
     if not has_value(request):
         raise InvalidRequestException("You must provide either SecretString or SecretBinary.")
+    refuse_foreign_default_key(context, secret)
     write_version(deps, secret, token, request.get("VersionStages"), request)
     return {
         "ARN": secret.arn,

@@ -112,7 +112,6 @@ class TestMembersThatAreNotWritten:
             ("CreateSecret", {"AddReplicaRegions": [{"Region": "eu-west-1"}]}),
             ("CreateSecret", {"Type": "MongoDBAtlas"}),
             ("CreateSecret", {"CrossAccountPrimaryARN": "arn:aws:secretsmanager:x:1:secret:y"}),
-            ("UpdateSecret", {"Type": "MongoDBAtlas"}),
             ("RotateSecret", {"ExternalSecretRotationMetadata": [{"Key": "k", "Value": "v"}]}),
             ("RotateSecret", {"ExternalSecretRotationRoleArn": "arn:aws:iam::123456789012:role/r"}),
         ],
@@ -127,16 +126,6 @@ class TestMembersThatAreNotWritten:
         code, _ = memory.refused(operation, **name, **member)
         assert code == "OperationNotSupported"
         assert memory("ListSecrets") == before
-
-    def test_another_key_of_update_secret_is_refused_and_keeps_the_old_one(
-        self, memory: Any
-    ) -> None:
-        """Re-encryption is not written yet."""
-        key = memory.service.create_key()
-        memory.create()
-        code, _ = memory.refused("UpdateSecret", SecretId="s", KmsKeyId=key)
-        assert code == "OperationNotSupported"
-        assert "KmsKeyId" not in memory.describe()
 
     def test_an_unknown_operation_is_no_operation_that_is_left(self, memory: Any) -> None:
         """It gets AWS's own code."""
