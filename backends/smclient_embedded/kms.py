@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -84,11 +84,12 @@ class KeyRepository(Protocol):
 
 
 class KmsAccessDenied(AccessDeniedException):
-    """The caller may not use a key. ``said`` is how KMS itself puts it; the service says less."""
+    """The caller may not use a key. ``said`` is how KMS itself puts it, ``User: … is not authorized
+    to perform: kms:Decrypt …``; the service says less."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, said: str, request_id: str) -> None:
         super().__init__("Access to KMS is not allowed")
-        self.said = said
+        self.said = f"{said} {_tail('AccessDeniedException', request_id)}"
 
     @property
     def code(self) -> str:
@@ -110,24 +111,25 @@ CountUse = Callable[[str, KeyRecord], object]
 """Is told of each call that AWS would make to KMS (``GenerateDataKey``, ``Decrypt``, ``Encrypt``),
 and its key."""
 
-Refusal = Callable[[str, KeyRecord, Mapping[str, str]], str | None]
-"""Why the caller may not do a KMS action (``Decrypt``) with a key in an encryption context, in the
-words of KMS; ``None`` if it may."""
+Permit = Callable[[str, KeyRecord, Mapping[str, str]], object]
+"""Is asked before each use of a key for a caller: the action without ``kms:``, the key, and the
+encryption context. Raises ``AccessDeniedException`` if the caller may not."""
 
 
 def _uncounted(action: str, key: KeyRecord) -> None:
     """Nobody counts."""
 
 
-def _unlimited(action: str, key: KeyRecord, context: Mapping[str, str]) -> str | None:
-    """Nobody is refused."""
+def _anyone(action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
+    """Nobody is kept from a key: for the service's own business."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kms:
-    """The keys of one scope, in one transaction: the ``Keyring`` of stores without their own.
+    """KMS in one transaction: the ``Keyring`` of stores without their own.
 
-    ``refusal`` decides what the caller may do with which key; it is asked before each use.
+    Keys are looked for in ``scope``, or where the secret is that the encryption context names: its
+    default key and its aliases are there, whoever calls.
     """
 
     master: Wrapping
@@ -136,15 +138,11 @@ class Kms:
     now: datetime
     new_id: Callable[[], str]
     used: CountUse = _uncounted
-    refusal: Refusal = _unlimited
-
-    def within(self, scope: Scope) -> Self:
-        """The same for the keys of another scope; the caller stays who it is."""
-        return replace(self, scope=scope)
+    permit: Permit = _anyone
 
     def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
-        """See ``Keyring.seal``. Raises ``KmsAccessDenied`` too."""
-        key = self.managed_key() if key_id is None else self.resolve(key_id)
+        """See ``Keyring.seal``. Raises ``AccessDeniedException`` too."""
+        key = self._key_of(key_id, context)
         self._use("GenerateDataKey", key, context)
         data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
         bound = _bound(key.arn, context)
@@ -158,7 +156,7 @@ class Kms:
 
     def open(self, sealed: Sealed) -> bytes:
         """See ``Keyring.open``. Any one of a value's keys opens it; where none can, the first one
-        says why. Raises ``KmsAccessDenied`` too."""
+        says why. Raises ``AccessDeniedException`` too."""
         data_key = self._data_key(sealed)
         bound = _bound(sealed.key_id, sealed.context)
         try:
@@ -171,9 +169,9 @@ class Kms:
         more. The value itself is not touched.
 
         Raises:
-            DecryptionFailure, EncryptionFailure, KmsAccessDenied: one of the keys is of no use.
+            DecryptionFailure, EncryptionFailure, AccessDeniedException: a key is of no use.
         """
-        key = self.managed_key() if key_id is None else self.resolve(key_id)
+        key = self._key_of(key_id, sealed.context)
         if key.arn in sealed.key_ids:
             return sealed
         data_key = self._data_key(sealed)
@@ -234,9 +232,10 @@ class Kms:
 
         Raises:
             InvalidParameterException: there is no such key, or it is not enabled.
-            KmsAccessDenied: the caller may not use it.
+            AccessDeniedException: the caller may not use it.
         """
-        key = self.resolve(key_id)
+        context = encryption_context(secret_arn, VALIDATION)
+        key = self._key_of(key_id, context)
         if key.state == "Disabled":
             raise InvalidParameterException(
                 "The operation failed because the specified KMS key is disabled."
@@ -244,11 +243,15 @@ class Kms:
         if key.state != "Enabled":
             raise InvalidParameterException(f"{_INVALID_KEY}{_unusable(key, self.new_id())}")
         if not key.managed:  # AWS tries a customer key with an empty value
-            context = encryption_context(secret_arn, VALIDATION)
             for action in ("GenerateDataKey", "Decrypt"):
                 self._use(action, key, context)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _key_of(self, key_id: str | None, context: Mapping[str, str]) -> KeyRecord:
+        parts = context.get("SecretARN", "").split(":")
+        home = self if len(parts) < 5 else replace(self, scope=Scope(parts[4], parts[3]))
+        return home.managed_key() if key_id is None else home.resolve(key_id)
 
     def _place_of(self, key_id: str) -> tuple[Scope, str]:
         """The scope that a key is looked for in, and what it is called there."""
@@ -262,7 +265,7 @@ class Kms:
         for key_id, wrapped in ((sealed.key_id, sealed.wrapped_key), *sealed.also):
             try:
                 return self._unwrap(key_id, wrapped, sealed.context)
-            except (DecryptionFailure, KmsAccessDenied) as error:
+            except (DecryptionFailure, AccessDeniedException) as error:
                 first = first or error
         raise first or self._tampered()
 
@@ -286,9 +289,7 @@ class Kms:
 
     def _use(self, action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
         """What each use of a key begins with: may the caller, is the key in use, then count it."""
-        said = self.refusal(action, key, context)
-        if said is not None:
-            raise KmsAccessDenied(f"{said} {_tail('AccessDeniedException', self.new_id())}")
+        self.permit(action, key, context)
         if key.state != "Enabled":
             failure, prefix = (
                 (DecryptionFailure, _CANNOT_DECRYPT)

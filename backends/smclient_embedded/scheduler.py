@@ -12,6 +12,7 @@ from smclient.backend import Backend
 from smclient_embedded.audit import service_event
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.following import replicate_changes
 from smclient_embedded.rotation import machine
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord
@@ -79,6 +80,7 @@ class Scheduler:
                 if not machine.in_progress(tx, secret.arn):
                     deps = self.deps_for(secret.scope, tx)
                     machine.begin(tx, deps.keys, secret, deps.ids.uuid(), now=deps.now)
+                    replicate_changes(deps, secret.arn)
 
     def _claim(self) -> list[RotationJob]:
         now = self.door.now()
@@ -139,6 +141,7 @@ class Scheduler:
             )
             return False
         machine.complete(job, tx, secret, now=now)
+        replicate_changes(self.deps_for(secret.scope, tx), secret.arn)
         self._event(tx, secret.scope, _name(job, "Succeeded"), SecretId=job.arn)
         return True
 

@@ -104,7 +104,8 @@ class EmbeddedService(Upkeep):
             quotas=quotas,
             rate_limits=rates,
         )
-        self.keys = Keys(self._store, self._deps_for, Scope(self.account, self.region))
+        self._home = Scope(self.account, self.region)
+        self.keys = Keys(self._store, self._deps_for, self._home)
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
         )

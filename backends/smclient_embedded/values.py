@@ -53,7 +53,7 @@ def new_version(
         version_id=version_id,
         created_at=deps.now,
         kind="binary" if binary else "string",
-        sealed=deps.keys_in(secret.scope).seal(
+        sealed=deps.keys.seal(
             plaintext,
             key_id=secret.kms_key_id,
             context=encryption_context(secret.arn, version_id),

@@ -8,9 +8,10 @@ from typing import Any
 from smclient.secret import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.errors import DecryptionFailure, EncryptionFailure
-from smclient_embedded.finding import find_live_secret
-from smclient_embedded.kms import Kms, KmsAccessDenied
+from smclient_embedded.errors import AccessDeniedException, DecryptionFailure, EncryptionFailure
+from smclient_embedded.finding import check_own_value, find_changeable_secret
+from smclient_embedded.following import replicate_changes
+from smclient_embedded.kms import Kms
 from smclient_embedded.operations.put_secret_value import write_version
 from smclient_embedded.store.records import SecretRecord
 from smclient_embedded.values import has_value, need_token, refuse_foreign_default_key
@@ -27,9 +28,11 @@ def update_secret(context: RequestContext, deps: Deps, request: Request) -> dict
         AccessDeniedException: the caller may not use the new key.
     """
     token, valued = need_token(request), has_value(request)
-    secret = find_live_secret(context, deps, request["SecretId"])
+    secret = find_changeable_secret(context, deps, request["SecretId"])
+    if valued:
+        check_own_value(secret)
     if request.get("KmsKeyId") and deps.kms is not None:
-        deps.kms.within(secret.scope).check_usable(request["KmsKeyId"], secret.arn)
+        deps.kms.check_usable(request["KmsKeyId"], secret.arn)
     changed = replace(
         secret,
         description=request.get("Description", secret.description) or None,
@@ -41,11 +44,12 @@ def update_secret(context: RequestContext, deps: Deps, request: Request) -> dict
         refuse_foreign_default_key(context, changed)
     deps.tx.put_secret(changed)
     if changed.kms_key_id != secret.kms_key_id and deps.kms is not None:
-        _reencrypt(deps, deps.kms.within(secret.scope), changed)
+        _reencrypt(deps, deps.kms, changed)
     answer = {"ARN": secret.arn, "Name": secret.name}
     if valued:
         write_version(deps, changed, token, None, request)
         answer["VersionId"] = token
+    replicate_changes(deps, secret.arn)
     return answer
 
 
@@ -59,6 +63,6 @@ def _reencrypt(deps: Deps, kms: Kms, secret: SecretRecord) -> None:
             continue
         try:
             sealed = kms.wrapped_anew(version.sealed, secret.kms_key_id)
-        except (DecryptionFailure, EncryptionFailure, KmsAccessDenied):
+        except (DecryptionFailure, EncryptionFailure, AccessDeniedException):
             continue
         deps.tx.put_version(replace(version, sealed=sealed))
