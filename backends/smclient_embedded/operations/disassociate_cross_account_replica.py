@@ -9,6 +9,7 @@ from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import ResourceNotFoundException
 from smclient_embedded.finding import find_changeable_secret
+from smclient_embedded.following import replicate_changes
 
 
 def disassociate_cross_account_replica(
@@ -29,6 +30,7 @@ def disassociate_cross_account_replica(
             f"Secrets Manager can't find the replica {arn} of the specified secret."
         )
     deps.tx.put_secret(replace(primary, replicas=others, changed_at=deps.now))
+    replicate_changes(deps, primary.arn)
     target = deps.tx.secret(arn)
     link = None if target is None else target.cross_account_primary
     if target is not None and link is not None and link.arn == primary.arn:

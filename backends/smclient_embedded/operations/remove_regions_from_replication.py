@@ -9,6 +9,7 @@ from smclient_embedded import replication
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.finding import find_changeable_secret
+from smclient_embedded.following import replicate_changes
 
 
 def remove_regions_from_replication(
@@ -31,4 +32,9 @@ def remove_regions_from_replication(
     if kept != here:
         replicas = (*kept, *replication.cross_account(secret))
         deps.tx.put_secret(replace(secret, replicas=replicas, changed_at=deps.now))
-    return {"ARN": secret.arn, "ReplicationStatus": replication.status_list(kept)}
+        replicate_changes(deps, secret.arn)
+    after = deps.tx.secret(secret.arn) or secret
+    return {
+        "ARN": secret.arn,
+        "ReplicationStatus": replication.status_list(replication.regional(after)),
+    }
