@@ -30,6 +30,17 @@ def matches(filters: Sequence[Mapping[str, Any]]) -> Wanted:
     return lambda secret: all(test(secret) for test in tests)
 
 
+def name_prefixes(filters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Beginnings of names, one of which every secret that passes the filters has; empty where no
+    filter says so much. A store finds these without looking at all of its secrets."""
+    for shape in filters:
+        values = [str(value) for value in shape.get("Values", ())]
+        is_plain = all(value and not value.startswith("!") for value in values)
+        if shape.get("Key") == "name" and values and is_plain:
+            return tuple(values)
+    return ()
+
+
 def _filter(shape: Mapping[str, Any]) -> Wanted:
     if "Key" not in shape:
         raise InvalidParameterException("Invalid filter key")

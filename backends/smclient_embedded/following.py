@@ -8,10 +8,11 @@ it stays as it was, its status says why, and the next change tries again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from smclient_embedded import replication
+from smclient_embedded.audit import service_event
 from smclient_embedded.deps import Deps
 from smclient_embedded.errors import LimitExceededException, ServiceError
 from smclient_embedded.kms import encryption_context, open_version, said_by_kms
@@ -35,6 +36,7 @@ def replicate_changes(
     if primary is None or not primary.replicas:
         return
     opened = _opening_once(deps)
+    _tell(deps, primary, "ReplicationStarted", asked)
     replicas = tuple(
         _followed_in_region(deps, primary, replica, opened, asked, overwrite=overwrite)
         if replication.scope_of(replica.arn).account == primary.scope.account
@@ -43,6 +45,21 @@ def replicate_changes(
     )
     if replicas != primary.replicas:
         deps.tx.put_secret(replace(primary, replicas=replicas))
+    before = {replica.arn: replica.status for replica in primary.replicas}
+    moved = [replica for replica in replicas if replica.status != before[replica.arn]]
+    for status, event in (("InSync", "ReplicationSucceeded"), ("Failed", "ReplicationFailed")):
+        found = [replication.scope_of(r.arn).region for r in moved if r.status == status]
+        _tell(deps, primary, event, found)
+
+
+def _tell(deps: Deps, primary: SecretRecord, event: str, regions: Collection[str]) -> None:
+    """Put on record what became of the replicas in some regions."""
+    for region in regions:
+        details = {"SecretId": primary.arn, "ReplicaRegion": region}
+        record = service_event(
+            primary.scope, event, at=deps.now, event_id=deps.ids.uuid(), details=details
+        )
+        deps.tx.append_audit([record])
 
 
 def _followed_in_region(
@@ -67,8 +84,9 @@ def _followed_in_region(
         if before is None:
             full = deps.tx.has_secrets(scope, deps.quotas.secrets)
             deps.quotas.check_room(full=full)
-        anew = not is_there or (before is not None and before.kms_key_id != record.kms_key_id)
-        copies = _copies(deps, primary.arn, record, opened, anew=anew)
+        there = deps.tx.versions(record.arn) if is_there else ()
+        anew = before is not None and before.kms_key_id != record.kms_key_id
+        copies = _copies(deps, primary.arn, record, there, opened, anew=anew)
     except LimitExceededException as error:
         return replication.failed(replica, str(error))
     except ServiceError as error:
@@ -88,7 +106,8 @@ def _followed_in_account(
     if target is None or link is None or link.arn != primary.arn or link.status == "Detached":
         return replace(replica, status="Detached", message=None)
     try:
-        copies = _copies(deps, primary.arn, target, opened, anew=False)
+        there = deps.tx.versions(target.arn)
+        copies = _copies(deps, primary.arn, target, there, opened, anew=False)
     except ServiceError as error:
         told = replication.failed(replica, said_by_kms(error))
     else:
@@ -116,18 +135,24 @@ def _opening_once(deps: Deps) -> Opened:
 
 
 def _copies(
-    deps: Deps, source: str, target: SecretRecord, opened: Opened, *, anew: bool
+    deps: Deps,
+    source: str,
+    target: SecretRecord,
+    there: Sequence[VersionRecord],
+    opened: Opened,
+    *,
+    anew: bool,
 ) -> list[VersionRecord]:
-    """The versions to put on a replica, sealed under its key; with ``anew`` also those it has.
-    Nothing is written yet.
+    """The versions to put on a replica beside those that are there, sealed under its key; with
+    ``anew`` those, too. Nothing is written yet.
 
     Raises:
         ServiceError: a value cannot be opened or sealed.
     """
-    there = {version.version_id: version for version in deps.tx.versions(target.arn)}
+    known = {version.version_id: version for version in there}
     copies: list[VersionRecord] = []
     for version in deps.tx.versions(source):
-        have = there.get(version.version_id)
+        have = known.get(version.version_id)
         copy = VersionRecord(target.arn, version.version_id, deps.now, version.kind)
         if have is not None:
             copy = replace(copy, created_at=have.created_at, accessed_on=have.accessed_on)

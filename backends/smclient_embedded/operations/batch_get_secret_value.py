@@ -7,7 +7,7 @@ from typing import Any
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import InvalidParameterException, ServiceError
-from smclient_embedded.filters import matches
+from smclient_embedded.filters import matches, name_prefixes
 from smclient_embedded.finding import locate
 from smclient_embedded.operations.get_secret_value import get_secret_value
 from smclient_embedded.paging import page_of
@@ -38,12 +38,14 @@ def batch_get_secret_value(context: RequestContext, deps: Deps, request: Request
         )
     if by_id:
         return _read(context, deps, request["SecretIdList"])
+    filters = request["Filters"]
+    wanted = matches(filters)
     page = page_of(
         deps.tx,
         context.scope,
-        SecretQuery(limit=request.get("MaxResults", PAGE)),
+        SecretQuery(limit=request.get("MaxResults", PAGE), prefixes=name_prefixes(filters)),
         token=request.get("NextToken"),
-        wanted=matches(request["Filters"]),
+        wanted=wanted,
     )
     answer = _read(context, deps, [secret.arn for secret in page.secrets])
     if page.next_token is not None:

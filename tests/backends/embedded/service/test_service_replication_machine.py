@@ -167,6 +167,7 @@ class Replicated(RuleBasedStateMachine):
             AddReplicaRegions=[asked],
             ForceOverwriteReplicaSecret=force,
         )
+        assert isinstance(answer, dict), answer
         assert {"Region": place, "Status": "InProgress"}.items() <= next(
             entry for entry in answer["ReplicationStatus"] if entry["Region"] == place
         ).items()
