@@ -31,12 +31,11 @@ def matches(filters: Sequence[Mapping[str, Any]]) -> Wanted:
 
 
 def name_prefixes(filters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Beginnings of names, one of which every secret that passes the filters has; empty where no
-    filter says so much. A store finds these without looking at all of its secrets."""
+    """Prefixes one of which the name of every secret that passes has; none if there is no such
+    bound. Stores find names by these without looking at the others."""
     for shape in filters:
-        values = [str(value) for value in shape.get("Values", ())]
-        is_plain = all(value and not value.startswith("!") for value in values)
-        if shape.get("Key") == "name" and values and is_plain:
+        values = [str(value) for value in shape.get("Values") or ()]
+        if shape.get("Key") == "name" and not any(value.startswith("!") for value in values):
             return tuple(values)
     return ()
 

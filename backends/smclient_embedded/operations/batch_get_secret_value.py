@@ -38,14 +38,14 @@ def batch_get_secret_value(context: RequestContext, deps: Deps, request: Request
         )
     if by_id:
         return _read(context, deps, request["SecretIdList"])
-    filters = request["Filters"]
-    wanted = matches(filters)
     page = page_of(
         deps.tx,
         context.scope,
-        SecretQuery(limit=request.get("MaxResults", PAGE), prefixes=name_prefixes(filters)),
+        SecretQuery(
+            prefixes=name_prefixes(request["Filters"]), limit=request.get("MaxResults", PAGE)
+        ),
         token=request.get("NextToken"),
-        wanted=wanted,
+        wanted=matches(request["Filters"]),
     )
     answer = _read(context, deps, [secret.arn for secret in page.secrets])
     if page.next_token is not None:

@@ -147,7 +147,7 @@ secrets = Table(
     Column("tags", JsonText),
     Column("rotation", JsonText),
     Column("policies", JsonText),
-    Column("secret_type", Text),
+    Column("secret_type", JsonText),  # any text, also what PostgreSQL keeps in no other column
     Column("replication", JsonText),
     Column("stem", Ordered, nullable=False, index=True),
     Column("is_deleted", SmallInteger, nullable=False),
