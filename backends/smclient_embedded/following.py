@@ -23,17 +23,20 @@ Opened = Callable[[VersionRecord], bytes]
 
 
 def replicate_changes(
-    deps: Deps, arn: str, *, asked: Collection[str] = (), overwrite: bool = False
+    deps: Deps, secret: SecretRecord, *, asked: Collection[str] = (), overwrite: bool = False
 ) -> None:
     """Bring the replicas of a secret up to date. Without replicas it does nothing.
 
     Args:
+        secret: its record, of before the change or after it; what is kept is what is copied.
         asked: regions where a replica is made if there is none. In others one that could not be
             made before is not tried again.
         overwrite: whether another secret of that name gives way there.
     """
-    primary = deps.tx.secret(arn)
-    if primary is None or not primary.replicas:
+    if not secret.replicas:
+        return
+    primary = deps.tx.secret(secret.arn)
+    if primary is None:
         return
     opened = _opening_once(deps)
     _tell(deps, primary, "ReplicationStarted", asked)
@@ -111,11 +114,11 @@ def _followed_in_account(
     except ServiceError as error:
         told = replication.failed(replica, said_by_kms(error))
     else:
-        _put(deps.tx, primary.arn, target.arn, copies)
+        if _put(deps.tx, primary.arn, target.arn, copies):
+            target = replace(target, changed_at=deps.now)
         told = replication.in_sync(replica, None)
-    changed_at = target.changed_at if told.status == "Failed" else primary.changed_at
     link = replace(link, status=told.status, message=told.message)
-    deps.tx.put_secret(replace(target, cross_account_primary=link, changed_at=changed_at))
+    deps.tx.put_secret(replace(target, cross_account_primary=link))
     return told
 
 
@@ -165,8 +168,9 @@ def _copies(
     return copies
 
 
-def _put(tx: Transaction, source: str, target: str, copies: list[VersionRecord]) -> None:
-    """Put copies on a replica, its labels where the primary's are, and nothing else."""
+def _put(tx: Transaction, source: str, target: str, copies: list[VersionRecord]) -> bool:
+    """Put copies on a replica and its labels where the primary's are; take away what the primary
+    has no more. Returns whether a value or a label changed."""
     for copy in copies:
         tx.put_version(copy)
     wanted, had = dict(tx.labels(source)), dict(tx.labels(target))
@@ -179,3 +183,4 @@ def _put(tx: Transaction, source: str, target: str, copies: list[VersionRecord])
     for version in tx.versions(target):
         if version.version_id not in kept:
             tx.remove_version(target, version.version_id)
+    return bool(copies) or wanted != had

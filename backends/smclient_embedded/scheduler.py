@@ -80,7 +80,7 @@ class Scheduler:
                 if not machine.in_progress(tx, secret.arn):
                     deps = self.deps_for(secret.scope, tx)
                     machine.begin(tx, deps.keys, secret, deps.ids.uuid(), now=deps.now)
-                    replicate_changes(deps, secret.arn)
+                    replicate_changes(deps, secret)
 
     def _claim(self) -> list[RotationJob]:
         now = self.door.now()
@@ -141,7 +141,7 @@ class Scheduler:
             )
             return False
         machine.complete(job, tx, secret, now=now)
-        replicate_changes(self.deps_for(secret.scope, tx), secret.arn)
+        replicate_changes(self.deps_for(secret.scope, tx), secret)
         self._event(tx, secret.scope, _name(job, "Succeeded"), SecretId=job.arn)
         return True
 

@@ -56,10 +56,11 @@ def associate_cross_account_replica(
     role = request.get("ReplicationRoleARN") or (known[0].role_arn if known else None)
     replica = Replica(arn, role_arn=role)
     replicas = (*replication.regional(primary), replica)
-    deps.tx.put_secret(replace(primary, replicas=replicas, changed_at=deps.now))
+    primary = replace(primary, replicas=replicas, changed_at=deps.now)
+    deps.tx.put_secret(primary)
     begun = replace(link, status="InProgress", message=None)
     deps.tx.put_secret(replace(target, cross_account_primary=begun))
-    replicate_changes(deps, primary.arn)
+    replicate_changes(deps, primary)
     _check_outcome(deps, primary)
     return {
         "ARN": primary.arn,

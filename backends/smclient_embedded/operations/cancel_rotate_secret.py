@@ -28,5 +28,5 @@ def cancel_rotate_secret(context: RequestContext, deps: Deps, request: Request) 
         off = replace(secret.rotation, enabled=False, next_rotation_at=None, window_ends_at=None)
         deps.tx.put_secret(replace(secret, rotation=off, changed_at=deps.now))
     deps.tx.remove_rotation_job(secret.arn)
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return answer

@@ -24,5 +24,5 @@ def delete_resource_policy(context: RequestContext, deps: Deps, request: Request
     if name in secret.policies:
         kept = {other: text for other, text in secret.policies.items() if other != name}
         deps.tx.put_secret(replace(secret, policies=kept, changed_at=deps.now))
-        replicate_changes(deps, secret.arn)
+        replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name, "PolicyName": name}

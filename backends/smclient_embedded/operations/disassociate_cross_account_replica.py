@@ -30,7 +30,7 @@ def disassociate_cross_account_replica(
             f"Secrets Manager can't find the replica {arn} of the specified secret."
         )
     deps.tx.put_secret(replace(primary, replicas=others, changed_at=deps.now))
-    replicate_changes(deps, primary.arn)
+    replicate_changes(deps, primary)
     target = deps.tx.secret(arn)
     link = None if target is None else target.cross_account_primary
     if target is not None and link is not None and link.arn == primary.arn:

@@ -29,5 +29,5 @@ def put_resource_policy(context: RequestContext, deps: Deps, request: Request) -
         raise PublicPolicyException(resource_policies.PUBLIC)
     policies = {**secret.policies, name: text}
     deps.tx.put_secret(replace(secret, policies=policies, changed_at=deps.now))
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name, "PolicyName": name}

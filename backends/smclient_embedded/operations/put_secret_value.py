@@ -40,7 +40,7 @@ def put_secret_value(context: RequestContext, deps: Deps, request: Request) -> d
         raise InvalidRequestException("You must provide either SecretString or SecretBinary.")
     refuse_foreign_default_key(context, secret)
     write_version(deps, secret, token, request.get("VersionStages"), request)
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return {
         "ARN": secret.arn,
         "Name": secret.name,

@@ -32,7 +32,7 @@ def remove_regions_from_replication(
     if kept != here:
         replicas = (*kept, *replication.cross_account(secret))
         deps.tx.put_secret(replace(secret, replicas=replicas, changed_at=deps.now))
-        replicate_changes(deps, secret.arn)
+        replicate_changes(deps, secret)
     after = deps.tx.secret(secret.arn) or secret
     return {
         "ARN": secret.arn,

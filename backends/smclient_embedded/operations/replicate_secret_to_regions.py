@@ -36,8 +36,9 @@ def begin_replication(deps: Deps, secret: SecretRecord, request: Request) -> lis
     """
     asked = replication.asked_for(secret.scope.region, request["AddReplicaRegions"])
     replicas = replication.begun(secret, asked)
-    deps.tx.put_secret(replace(secret, replicas=replicas, changed_at=deps.now))
+    secret = replace(secret, replicas=replicas, changed_at=deps.now)
+    deps.tx.put_secret(secret)
     overwrite = request.get("ForceOverwriteReplicaSecret", False)
-    replicate_changes(deps, secret.arn, asked=asked, overwrite=overwrite)
+    replicate_changes(deps, secret, asked=asked, overwrite=overwrite)
     after = deps.tx.secret(secret.arn) or secret
     return replication.status_list(replication.regional(after), asked=asked)

@@ -56,7 +56,7 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     secret = replace(secret, rotation=settings, changed_at=deps.now)
     deps.tx.put_secret(secret)
     begin(deps.tx, deps.keys, secret, token, now=deps.now, test_only=not at_once)
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name, "VersionId": token}
 
 

@@ -23,5 +23,5 @@ def tag_resource(context: RequestContext, deps: Deps, request: Request) -> dict[
     tags = {**dict(secret.tags or ()), **dict(checked_tags(request["Tags"]))}
     deps.quotas.check_tags(tags)
     deps.tx.put_secret(replace(secret, tags=tuple(tags.items()), changed_at=deps.now))
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return {}

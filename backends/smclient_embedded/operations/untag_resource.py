@@ -24,5 +24,5 @@ def untag_resource(context: RequestContext, deps: Deps, request: Request) -> dic
     if secret.tags is not None:
         kept = tuple(tag for tag in secret.tags if tag[0] not in request["TagKeys"])
         deps.tx.put_secret(replace(secret, tags=kept))
-        replicate_changes(deps, secret.arn)
+        replicate_changes(deps, secret)
     return {}

@@ -49,7 +49,7 @@ def update_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     if valued:
         write_version(deps, changed, token, None, request)
         answer["VersionId"] = token
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return answer
 
 

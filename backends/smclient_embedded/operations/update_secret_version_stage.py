@@ -38,7 +38,7 @@ def update_secret_version_stage(
     elif source is not None:
         deps.tx.remove_label(secret.arn, label)
     deps.tx.put_secret(replace(secret, changed_at=deps.now))
-    replicate_changes(deps, secret.arn)
+    replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name}
 
 

@@ -174,6 +174,10 @@ class TestAssociating:
         two.owner.put("blue", "BLUE", secret="primary")
         assert two.taker.value("copy") == "v1"
         assert two.taker.value("copy", VersionStage="BLUE") == "blue"
+        changed = two.taker.describe("copy")["LastChangedDate"]
+        two.owner.clock.advance(seconds=5)
+        two.owner("UpdateSecret", SecretId="primary", Description="again")
+        assert two.taker.describe("copy")["LastChangedDate"] == changed
         assert two.taker.labels("copy") == two.owner.labels("primary")
         described = two.taker.describe("copy")
         assert described["Tags"] == [{"Key": "own", "Value": "1"}]
