@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Backend,
         BackendUrl,
         Identity,
+        Miss,
         load_backend,
     )
     from smclient.batch import Batch
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
         UnknownSettingError,
         ValidationError,
     )
+    from smclient.failover import FailoverBackend
+    from smclient.hardening import harden_process
     from smclient.hooks import (
         SecretEvent,
         Subscription,
@@ -94,6 +97,7 @@ _HOMES = {
         "Backend",
         "BackendUrl",
         "Identity",
+        "Miss",
         "load_backend",
     ),
     "smclient.batch": ("Batch",),
@@ -143,6 +147,8 @@ _HOMES = {
         "UnknownSettingError",
         "ValidationError",
     ),
+    "smclient.failover": ("FailoverBackend",),
+    "smclient.hardening": ("harden_process",),
     "smclient.hooks": (
         "SecretEvent",
         "Subscription",
@@ -199,6 +205,7 @@ __all__ = [
     "CredentialsError",
     "DecryptionFailureError",
     "EncryptionFailureError",
+    "FailoverBackend",
     "Identity",
     "IdentityMismatchError",
     "InternalServiceError",
@@ -210,6 +217,7 @@ __all__ = [
     "LimitExceededError",
     "LoginHeldBackError",
     "MalformedPolicyDocumentError",
+    "Miss",
     "MissingExtraError",
     "NotBinaryError",
     "NotJsonError",
@@ -240,6 +248,7 @@ __all__ = [
     "Usage",
     "ValidationError",
     "__version__",
+    "harden_process",
     "load_backend",
     "parse_reference",
 ]

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from smclient import drivers, references
 from smclient.backend import Identity
-from smclient.batch import Batch
+from smclient.batch import Batch, several
 from smclient.client import SecretsClient
 from smclient.config import ClientConfig
 from smclient.credentials import adrive
@@ -70,9 +70,13 @@ class AsyncSecretsClient:
             return ask()
         return await self._in_thread(ask, key=None if max_age is not None else ("get", ref))
 
+    def peek(self, secret_id: str) -> SecretValue | None:
+        """See ``SecretsClient.peek``. Not awaited: it asks nobody."""
+        return self.sync.peek(secret_id)
+
     async def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """See ``SecretsClient.get_many``."""
-        return await self._in_thread(partial(self.sync.get_many, list(secret_ids)))
+        return await self._in_thread(partial(self.sync.get_many, several("get_many", secret_ids)))
 
     async def preload(
         self,
@@ -80,9 +84,11 @@ class AsyncSecretsClient:
         *,
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
+        jitter: float = 0.0,
     ) -> Batch:
         """See ``SecretsClient.preload``."""
-        ask = partial(self.sync.preload, list(secret_ids), prefix=prefix, tags=tags)
+        ids = several("preload", secret_ids)
+        ask = partial(self.sync.preload, ids, prefix=prefix, tags=tags, jitter=jitter)
         return await self._in_thread(ask)
 
     async def refresh(self, secret_id: str) -> SecretValue:
@@ -127,9 +133,10 @@ class AsyncSecretsClient:
         make, args, kwargs = drivers.unwrap(factory, args, kwargs)
         mapping = drivers.argument_fields(make, fields)
         drivers.refuse_login_arguments(secret_id, kwargs, mapping)
+        give = drivers.giver(drivers.module_of(make))
 
         async def open_one(value: SecretValue) -> T:
-            arguments = drivers.login_arguments(value, mapping, args, kwargs)
+            arguments = drivers.login_arguments(value, mapping, args, kwargs, give)
             connection: T = await make(*args, **arguments)
             return connection
 
@@ -185,6 +192,10 @@ class AsyncSecretsClient:
     def on_stale(self, callback: Callback) -> Subscription:
         """See ``SecretsClient.on_stale``. Called on a thread, not on the loop."""
         return self.sync.on_stale(callback)
+
+    def handle_event(self, event: Mapping[str, Any]) -> str | None:
+        """See ``SecretsClient.handle_event``. Not awaited: fetching is done on a thread."""
+        return self.sync.handle_event(event)
 
     async def identity(self) -> Identity:
         """See ``SecretsClient.identity``."""

@@ -38,6 +38,9 @@ _EXTRAS = {
     "sqlalchemy": "embedded",
     "smclient_embedded": "embedded",
     "psycopg": "postgresql",
+    "pymysql": "mysql",
+    "pymongo": "mongodb",
+    "redis": "redis",
     "boto3": "all",
     "click": "cli",
     "rich": "cli",
@@ -46,11 +49,26 @@ _EXTRAS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Miss:
+    """A call that failed on the way to an answer which came from elsewhere."""
+
+    region: str
+    attempts: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Generic[T_co]):
-    """What a backend answers, with the calls on the wire that it cost (repeats included)."""
+    """What a backend answers, with the calls on the wire that it cost (repeats included).
+
+    ``region`` is where it came from, if that is not where the secret is at home; ``missed`` are the
+    calls to other Regions before, whose attempts are not among ``attempts``.
+    """
 
     value: T_co
     attempts: int = 1
+    region: str | None = None
+    missed: tuple[Miss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +209,11 @@ def require_aws(backend: Backend) -> None:
     Raises:
         ConfigError: naming the endpoint and where it may come from.
     """
+    members = getattr(backend, "members", None)
+    if members is not None:  # one of several Regions
+        for member in members:
+            require_aws(member)
+        return
     endpoint = backend.identity().endpoint
     parts = urlsplit(endpoint)
     host = parts.hostname or ""

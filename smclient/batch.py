@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from smclient.errors import SmclientError
+from smclient.errors import ConfigError, SmclientError
 from smclient.secret import SecretRef, SecretValue
 
 PAGE = 20
@@ -25,6 +25,11 @@ class Batch:
             raise error
         return self
 
+    def update(self, other: Batch) -> None:
+        """Take in what another batch brought."""
+        self.values.update(other.values)
+        self.errors.update(other.errors)
+
     def add_each(self, page: Iterable[str], one: Callable[[SecretRef], SecretValue]) -> None:
         """Read these ids one by one."""
         for secret_id in page:
@@ -32,6 +37,14 @@ class Batch:
                 self.values[secret_id] = one(SecretRef(secret_id))
             except SmclientError as error:
                 self.errors[secret_id] = error
+
+
+def several(method: str, secret_ids: Iterable[str]) -> list[str]:
+    """The ids; a single one given as it is would be read letter by letter. Raises ``ConfigError``
+    for it."""
+    if isinstance(secret_ids, str):
+        raise ConfigError(f"{method} takes several ids, not one text: [{secret_ids!r}]")
+    return list(secret_ids)
 
 
 def pages(secret_ids: Iterable[str], size: int = PAGE) -> Iterator[list[str]]:

@@ -93,11 +93,21 @@ def description_from_dict(shape: Mapping[str, Any]) -> SecretDescription:
     )
 
 
-def filters(prefix: str | None, tags: Mapping[str, str] | None) -> list[dict[str, Any]]:
-    """BatchGetSecretValue's filters for a name prefix and tags."""
+def name_filter(prefix: str) -> list[dict[str, Any]]:
+    """The filter of ListSecrets and BatchGetSecretValue for a name prefix."""
+    return [{"Key": "name", "Values": [prefix]}]
+
+
+def tag_filters(tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Filters that every secret with these tags passes, and some others: AWS looks at keys and at
+    values, not at which belong together."""
     found: list[dict[str, Any]] = []
-    if prefix is not None:
-        found.append({"Key": "name", "Values": [prefix]})
-    for key, value in (tags or {}).items():
+    for key, value in tags.items():
         found += [{"Key": "tag-key", "Values": [key]}, {"Key": "tag-value", "Values": [value]}]
     return found
+
+
+def has_tags(shape: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
+    """Whether an entry of ListSecrets has all of these tags."""
+    pairs = {(tag["Key"], tag.get("Value", "")) for tag in shape.get("Tags", ())}
+    return pairs >= set(tags.items())

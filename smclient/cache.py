@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from cachetools import LRUCache
 
@@ -17,14 +18,13 @@ from smclient.errors import IdentityMismatchError
 from smclient.forking import survive_fork
 from smclient.metering import Baseline, Meter, Tally
 from smclient.refresh import Freshness, freshness
-from smclient.secret import SecretRef, SecretValue
+from smclient.secret import ARN_SUFFIX, SecretRef, SecretValue
 
 Selector = tuple[str | None, str | None]
 """Stage and version id of a ``SecretRef``: which version of a secret is meant."""
 
 _ENTRY_OVERHEAD = 1024
 _SEEN = 16_384  # secrets, held or not, whose move is noticed
-_SUFFIX = 7  # an ARN ends in a hyphen and six random characters
 
 
 class Held:
@@ -90,11 +90,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """AWSCURRENT was seen on another version than before."""
+    """AWSCURRENT was seen on another version than before; ``created`` is that version's date."""
 
     arn: str
     old_version_id: str
     new_version_id: str
+    created: datetime | None = None
 
 
 class _Entry:
@@ -308,14 +309,14 @@ class SecretCache:
         return None if arn is None else self._entries.get(arn)
 
     def _is_over(self, ref: SecretRef, value: SecretValue, generation: int) -> bool:
-        names = (ref.secret_id, value.name, value.arn, value.arn[:-_SUFFIX])
+        names = (ref.secret_id, value.name, value.arn, value.arn[:-ARN_SUFFIX])
         dropped = max(self._dropped.get(name, 0) for name in names)
         return generation < max(dropped, self._cleared)
 
     def _means(self, secret_id: str, arn: str) -> bool:
         if self._aliases.get(secret_id) == arn:
             return True
-        named = arn[:-_SUFFIX].endswith(f":secret:{secret_id}")
+        named = arn[:-ARN_SUFFIX].endswith(f":secret:{secret_id}")
         return named and self._home in (None, _place(arn))
 
     def _note_version(self, value: SecretValue) -> Moved | None:
@@ -325,18 +326,18 @@ class SecretCache:
             del self._seen[next(iter(self._seen))]
         if before is None or before == value.version_id:
             return None
-        return Moved(value.arn, before, value.version_id)
+        return Moved(value.arn, before, value.version_id, value.created_date)
 
     def _name(self, entry: _Entry, asked: str) -> None:
         if not asked.startswith("arn:"):
             self._home = _place(entry.arn)
-        names = {asked, entry.arn, entry.arn[:-_SUFFIX]}
+        names = {asked, entry.arn, entry.arn[:-ARN_SUFFIX]}
         if _place(entry.arn) == self._home:
             names.add(entry.name)  # a bare name means the caller's own account and region
         for name in names:
             other = self._find(name)
             if other is not None and other is not entry:
-                if name == entry.arn[:-_SUFFIX] and name == other.arn:
+                if name == entry.arn[:-ARN_SUFFIX] and name == other.arn:
                     continue  # a whole ARN that looks like the stem of this one
                 if name == entry.name and other.name == name:
                     self._forget(other)  # deleted and made anew: another ARN under the same name
@@ -391,7 +392,7 @@ def check_identity(ref: SecretRef, value: SecretValue) -> None:
     """Refuse an answer that belongs to another secret than the one asked for."""
     asked = ref.secret_id
     if asked.startswith("arn:"):
-        same = value.arn == asked or value.arn[:-_SUFFIX] == asked
+        same = value.arn == asked or value.arn[:-ARN_SUFFIX] == asked
     else:
         same = value.name == asked
     if not same:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -17,38 +18,27 @@ from smclient.backend import (
     require_aws,
 )
 from smclient.background import ThreadWorker, Worker
-from smclient.batch import Batch
+from smclient.batch import Batch, several
 from smclient.cache import Held, Moved, SecretCache
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.config import ClientConfig
 from smclient.credentials import drive
 from smclient.errors import (
     ClientClosedError,
-    ConfigError,
-    ResourceNotFoundError,
 )
+from smclient.events import CHANGES_VALUE, changed_secret
 from smclient.hooks import Callback, Hooks, Subscription
 from smclient.ladder import Ladder
 from smclient.metering import MOST_SECRETS, Meter, Usage
 from smclient.reader import Reader
-from smclient.refresh import RefreshPolicy
+from smclient.refresh import RefreshPolicies, RefreshPolicy
 from smclient.secret import LazySecret, SecretRef, SecretValue
 
 T = TypeVar("T")
 
-CHANGES_VALUE = frozenset(
-    {
-        "CreateSecret",
-        "DeleteSecret",
-        "PutSecretValue",
-        "RestoreSecret",
-        "RotateSecret",
-        "CancelRotateSecret",
-        "UpdateSecret",
-        "UpdateSecretVersionStage",
-    }
-)
-"""Operations after which what is held of their secret is dropped."""
+
+def _at_once(work: Callable[[], T]) -> T:
+    return work()
 
 
 class SecretsClient:
@@ -61,7 +51,7 @@ class SecretsClient:
         backend: a URL (``aws://``, ``embedded://``, …), a ready boto3 client, or any ``Backend``.
             Default: ``SMCLIENT_BACKEND``, else ``aws://``.
         ttl, max_stale, jitter, max_secrets, max_bytes, refresh, ladder, login_wait,
-            require_aws_endpoint: see ``ClientConfig``.
+            require_aws_endpoint, per_secret: see ``ClientConfig``.
         clock: where time comes from; tests pass ``smclient.testing.FakeClock``.
         worker: where work off the reader's path is done; tests pass ``smclient.testing.Inline``.
 
@@ -82,6 +72,7 @@ class SecretsClient:
         ladder: Iterable[str] = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"),
         login_wait: float = 5.0,
         require_aws_endpoint: bool = False,
+        per_secret: Mapping[str, Mapping[str, float]] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         worker: Worker | None = None,
     ) -> None:
@@ -96,6 +87,7 @@ class SecretsClient:
             ladder=tuple(ladder),
             login_wait=login_wait,
             require_aws_endpoint=require_aws_endpoint,
+            per_secret=per_secret or {},
         )
         self._clock = clock
         self._monotonic = clock.monotonic
@@ -111,7 +103,9 @@ class SecretsClient:
         self._reader = Reader(
             self._backend,
             cache=self._cache,
-            policy=RefreshPolicy(ttl, max_stale, jitter),
+            policies=RefreshPolicies.of_settings(
+                RefreshPolicy(ttl, max_stale, jitter), self.config.per_secret
+            ),
             refresh=refresh,
             meter=self._meter,
             hooks=self._hooks,
@@ -172,12 +166,17 @@ class SecretsClient:
             return held.value
         return self._look_closer(SecretRef(secret_id, version_stage, version_id), max_age)
 
+    def peek(self, secret_id: str) -> SecretValue | None:
+        """AWSCURRENT if a held value may be served, as ``get`` would; else ``None``, and nobody is
+        asked. For code that must not wait."""
+        self._check_open()
+        ref = SecretRef(secret_id)
+        return self._reader.read(ref) if self._reader.may_serve(ref) else None
+
     def get_many(self, secret_ids: Iterable[str]) -> Batch:
         """AWSCURRENT of many secrets, 20 to a call: ``.values`` and ``.errors`` by id as asked."""
         self._check_open()
-        if isinstance(secret_ids, str):
-            raise ConfigError(f"get_many takes several ids, not one text: [{secret_ids!r}]")
-        return self._reader.read_many(secret_ids)
+        return self._reader.read_many(several("get_many", secret_ids))
 
     def preload(
         self,
@@ -185,24 +184,35 @@ class SecretsClient:
         *,
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
+        jitter: float = 0.0,
     ) -> Batch:
         """Fetch secrets before they are needed: by id, by the start of their name, or by tags (all
-        must be there).
+        must be there, and all with these values).
+
+        Args:
+            jitter: wait up to so many seconds first, so that a fleet that starts together does not
+                ask together.
 
         However they are named, this counts as ``preloaded`` and not as reads: nobody asked yet, so
         nothing is saved yet. The first ``get`` of each is a hit.
         """
         self._check_open()
-        batch = self._reader.preload(secret_ids)
-        filters = boto_shapes.filters(prefix, tags)
-        if filters:
-            self._reader.preload_matching(filters, batch)
+        if jitter:
+            self._clock.sleep(random.uniform(0.0, jitter))  # noqa: S311  spreads load
+        batch = self._reader.preload(several("preload", secret_ids))
+        if tags:
+            self._reader.preload_tagged(tags, prefix, batch)
+        elif prefix is not None:
+            self._reader.preload_named(prefix, batch)
         return batch
 
     def refresh(self, secret_id: str) -> SecretValue:
-        """AWSCURRENT, fetched now: one call, shared with others who ask at the same time."""
+        """AWSCURRENT, fetched now: one call, no wait, shared with others who ask at the same time.
+
+        Past five at once and then one a second for a secret, it gives what the last call brought.
+        """
         self._check_open()
-        return self._reader.fetch(SecretRef(secret_id), newer=True)
+        return self._reader.refresh(SecretRef(secret_id))
 
     def invalidate(self, secret_id: str | None = None) -> None:
         """Forget a secret, or all of them; the next reader fetches."""
@@ -220,7 +230,7 @@ class SecretsClient:
             SecretContentError: the secret is not JSON, or the key is absent.
         """
         parsed = references.parse(reference) if isinstance(reference, str) else reference
-        return parsed.render(self._read_reference)
+        return parsed.render(partial(references.read, get=self._value_of))
 
     def lazy(self, reference: str) -> LazySecret:
         """A value read anew at each use. The reference is checked now, the secret is read later."""
@@ -283,9 +293,12 @@ class SecretsClient:
         make, args, kwargs = drivers.unwrap(factory, args, kwargs)
         mapping = drivers.argument_fields(make, fields)
         drivers.refuse_login_arguments(secret_id, kwargs, mapping)
+        give = drivers.giver(drivers.module_of(make))
 
         def open_one(value: SecretValue) -> T:
-            return cast(T, make(*args, **drivers.login_arguments(value, mapping, args, kwargs)))
+            return cast(
+                T, make(*args, **drivers.login_arguments(value, mapping, args, kwargs, give))
+            )
 
         return self.login(secret_id, open_one, fields=drivers.login_fields(mapping))
 
@@ -309,18 +322,23 @@ class SecretsClient:
         attempt: Callable[[SecretValue], T],
         *,
         fields: Iterable[str] = drivers.LOGIN_FIELDS,
+        run: Callable[[Callable[[], Any]], Any] = _at_once,
     ) -> T:
         """The ladder for what ``connect`` cannot express: ``attempt`` is called with one version
         of the secret after the other until it does not raise an error of a refused login.
 
-        ``fields`` name what of the secret makes up the credentials, so that none is tried twice.
+        Args:
+            fields: what of the secret makes up the credentials, so that none is tried twice.
+            run: does what would hold up an event loop (asking the backend, waiting), where
+                ``attempt`` is called on one; by default it is done at once.
         """
-        cached = self.get(secret_id)
+        held = self.peek(secret_id)
+        cached: SecretValue = run(partial(self.get, secret_id)) if held is None else held
         outcome, connection = drive(
             self._ladder.plan(cached, fields),
-            ask=partial(self._ladder.ask, secret_id),
+            ask=lambda stage: run(partial(self._ladder.ask, secret_id, stage)),
             login=attempt,
-            sleep=self._clock.sleep,
+            sleep=lambda seconds: run(partial(self._clock.sleep, seconds)),
             refused=self._ladder.refused,
         )
         self._ladder.won(secret_id, cached, outcome)
@@ -339,6 +357,24 @@ class SecretsClient:
     def on_stale(self, callback: Callback) -> Subscription:
         """Call back when a value is served past its time because of an error."""
         return self._hooks.add("stale", callback)
+
+    def handle_event(self, event: Mapping[str, Any]) -> str | None:
+        """Drop what an event of EventBridge says was changed, and fetch it anew if it was held.
+
+        Takes ``Secret Label Updated`` and what CloudTrail recorded, as a queue or a function gets
+        them, so that a change is seen at once and not when the ``ttl`` is over.
+
+        Returns:
+            The ARN of the secret that was dropped, or ``None``: the event is about none held here.
+
+        Raises:
+            ConfigError: it is no event of EventBridge.
+        """
+        self._check_open()
+        changed = changed_secret(event)
+        if changed is None or not self._reader.renew(changed):
+            return None
+        return changed
 
     def identity(self) -> Identity:
         """Account, region, endpoint and principal that this client reads with."""
@@ -385,17 +421,8 @@ class SecretsClient:
         if self._closed:
             raise ClientClosedError("this SecretsClient was closed; make a new one")
 
-    def _read_reference(self, reference: references.Reference) -> Any:
-        ref = reference.ref
-        try:
-            value = self.get(
-                ref.secret_id, version_stage=ref.version_stage, version_id=ref.version_id
-            )
-        except ResourceNotFoundError:
-            if reference.optional:
-                return None
-            raise
-        return references.pick(value, reference)
+    def _value_of(self, ref: SecretRef) -> SecretValue:
+        return self.get(ref.secret_id, version_stage=ref.version_stage, version_id=ref.version_id)
 
     def _moved(self, moved: Moved) -> None:
-        self._ladder.moved(moved.arn)
+        self._ladder.moved(moved.arn, moved.created)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -46,6 +47,8 @@ class ClientConfig:
         ladder: staging labels whose credentials a login tries, in order.
         login_wait: how long a login waits, while a rotation is under way, for its end to show.
         require_aws_endpoint: refuse endpoints that are not AWS's own.
+        per_secret: ``ttl`` and ``max_stale`` of single secrets, by name or ARN:
+            ``{"prod/db": {"ttl": 30}}``; in the environment as JSON.
     """
 
     backend: str = DEFAULT_BACKEND
@@ -58,6 +61,7 @@ class ClientConfig:
     ladder: tuple[str, ...] = (AWSCURRENT, AWSPENDING, AWSPREVIOUS)
     login_wait: float = 5.0
     require_aws_endpoint: bool = False
+    per_secret: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("ttl", "max_stale", "login_wait"):
@@ -72,6 +76,7 @@ class ClientConfig:
         good = bool(self.ladder) and self.ladder[0] == AWSCURRENT and all(self.ladder)
         good = good and len(set(self.ladder)) == len(self.ladder)
         _check("ladder", self.ladder, good, "distinct staging labels, AWSCURRENT first")
+        _check_per_secret(self.per_secret)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ClientConfig:
@@ -108,6 +113,21 @@ def _check(name: str, value: object, good: bool, allowed: str) -> None:
         raise ConfigError(f"setting {name} is {value!r}; it must be {allowed}")
 
 
+def _check_per_secret(given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"setting per_secret is a {type(given).__name__}; it must be a mapping of names or "
+            'ARNs to settings, such as {"prod/db": {"ttl": 30}}'
+        )
+    for secret_id, settings in given.items():
+        named = f"per_secret[{secret_id!r}]"
+        known = isinstance(settings, Mapping) and settings.keys() <= {"ttl", "max_stale"}
+        _check(named, settings, known, "a mapping with ttl, max_stale or both")
+        for name, value in settings.items():
+            good = _is(value, int, float) and 0 <= value < float("inf")
+            _check(f"{named}[{name!r}]", value, good, "0 or more")
+
+
 def _is(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
@@ -132,6 +152,11 @@ def _read(name: str, value: Any, kind: str) -> Any:
             return {"1": True, "true": True, "0": False, "false": False}[value.lower()]
     except (ValueError, KeyError):
         raise ConfigError(f"setting {name} is {value!r}; it must be a {kind}") from None
+    if kind.startswith("Mapping"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ConfigError(f"setting {name} is {value!r}; it must be JSON") from None
     if kind.startswith("tuple"):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value

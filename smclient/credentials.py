@@ -7,17 +7,19 @@ that went. The shell that drives it, sync or async, decides nothing. Rules it ke
 
 * never the same user name and password twice, and both from one version;
 * at most four logins; at most one more after an error that is not clearly about the password;
+* the last of the four is kept for a version younger than all that won so far, as long as waiting
+  for one makes sense: reads that lag may show one old version after the other;
 * an error that is not about the password ends it at once;
 * once all was tried, another round only while a rotation is known to be under way: AWSPENDING is
-  there, or a label was seen to move. If it moved during this very round, at once; else after a
-  short wait with jitter, for ``wait`` seconds in all.
+  there, a label was seen to move, or credentials are refused that logged in before (AWS's reads may
+  lag some seconds behind). If a label moved during this very round, at once; else after a short
+  wait with jitter, for ``wait`` seconds in all.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -25,21 +27,15 @@ from typing import Any, TypeVar
 from smclient import drivers
 from smclient.drivers import LOGIN_FIELDS, Verdict
 from smclient.errors import LoginHeldBackError, SecretContentError
-from smclient.forking import survive_fork
+from smclient.login_memory import CACHED, REMEMBERED, LoginMemory
 from smclient.secret import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretValue
 
 C = TypeVar("C")
 
 MAX_LOGINS = 4
-CACHED = "cached"
-REMEMBERED = "remembered"
 
 _FIRST_PAUSE = 0.1
 _LAST_PAUSE = 1.0
-_RECENT = 60.0
-_BREAKER_FAILURES = 5
-_BREAKER_WINDOW = 60.0
-_BREAKER_OPEN = 30.0
 
 _DIGEST_KEY = os.urandom(32)
 
@@ -104,6 +100,7 @@ class _Walk:
     under_way: bool = False
     moved: bool = False
     signs: set[tuple[str, str]] = field(default_factory=set)
+    put_off: dict[bytes, tuple[SecretValue, str]] = field(default_factory=dict)
 
     def outcome(self, won: SecretValue | None = None, step: str | None = None) -> Outcome:
         return Outcome(self.secret, won, step, tuple(self.tried.values()), tuple(self.skipped))
@@ -164,13 +161,13 @@ def login_plan(
         if walk.moved:
             walk.moved = False  # a label moved between two answers: they may have missed each other
         elif walk.under_way or memory.moved_recently(walk.secret, now()):
-            seconds = pause * (0.5 + 0.5 * spread())
-            if now() + seconds > deadline:
-                return _lost(walk)
+            seconds = min(pause * (0.5 + 0.5 * spread()), deadline - now())
+            if seconds <= 0:
+                return (yield from _try_put_off(walk)) or _lost(walk)
             yield Pause(seconds)
             pause = min(pause * 2, _LAST_PAUSE)
         else:
-            return _lost(walk)
+            return (yield from _try_put_off(walk)) or _lost(walk)
     return outcome
 
 
@@ -190,17 +187,30 @@ def _ask_and_try(walk: _Walk, stage: str) -> _Trial:
     return (yield from _try(walk, value, stage))
 
 
-def _try(walk: _Walk, value: SecretValue, step: str) -> _Trial:
+def _try_put_off(walk: _Walk) -> _Trial:
+    """Nothing new came: the last login goes to what was put off for it."""
+    for value, step in walk.put_off.values():
+        return (yield from _try(walk, value, step, last=True))
+    return None
+
+
+def _try(walk: _Walk, value: SecretValue, step: str, *, last: bool = False) -> _Trial:
     if not walk.wants(value):
         return None
+    digest = walk.digest(value)
+    if walk.logins_left == 1 and not last and walk.memory.is_old(value):
+        walk.put_off.setdefault(digest, (value, step))
+        return None
     verdict = yield Login(value, step)
-    walk.tried[walk.digest(value)] = value.version_id
+    walk.tried[digest] = value.version_id
     walk.logins_left -= 1
     if verdict is None:
-        walk.memory.won(walk.secret, value, step, walk.now())
+        walk.memory.won(walk.secret, value, step, digest, walk.now())
         return walk.outcome(value, step)
     if verdict is Verdict.NO:
         return walk.outcome()
+    walk.under_way |= walk.memory.was_good(walk.secret, digest)
+    walk.memory.refused(value)
     if verdict is Verdict.MAYBE:
         walk.logins_left = min(walk.logins_left, 1)
     return _lost(walk) if walk.logins_left <= 0 else None
@@ -317,77 +327,3 @@ def credential_digest(value: SecretValue, fields: Sequence[str] = LOGIN_FIELDS) 
     from hashlib import blake2b
 
     return blake2b("\0".join(parts).encode(), key=_DIGEST_KEY, digest_size=16).digest()
-
-
-class LoginMemory:
-    """What a client remembers between logins, by ARN: winners, moved labels, exhausted ladders."""
-
-    def __init__(self, max_stale: float) -> None:
-        self._lock = threading.Lock()
-        self._max_stale = max_stale
-        self._winners: dict[str, tuple[SecretValue, float]] = {}
-        self._moved_at: dict[str, float] = {}
-        self._losses: dict[str, list[tuple[float, frozenset[bytes]]]] = {}
-        survive_fork(self)
-
-    def after_fork(self) -> None:
-        """What was remembered is true for the child too."""
-        self._lock = threading.Lock()
-
-    def winner(self, secret: str, now: float) -> SecretValue | None:
-        """The version that won last, if it was not AWSCURRENT; for ``max_stale`` seconds."""
-        with self._lock:
-            value, since = self._winners.get(secret, (None, now))
-            if value is not None and now - since >= self._max_stale:
-                del self._winners[secret]
-                return None
-            return value
-
-    def won(self, secret: str, value: SecretValue, step: str, now: float) -> None:
-        """A login succeeded: remember a winner that is not AWSCURRENT, forget failures."""
-        with self._lock:
-            self._losses.pop(secret, None)
-            if step in (CACHED, AWSCURRENT):
-                self._winners.pop(secret, None)
-            elif step != REMEMBERED:
-                self._winners[secret] = (value, now)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._winners.clear()
-            self._moved_at.clear()
-            self._losses.clear()
-
-    def moved(self, secret: str, now: float) -> None:
-        """AWSCURRENT moved: winners of before are over."""
-        with self._lock:
-            self._moved_at[secret] = now
-            self._winners.pop(secret, None)
-            self._losses.pop(secret, None)
-
-    def moved_recently(self, secret: str, now: float) -> bool:
-        """Whether AWSCURRENT was seen to move within a minute."""
-        with self._lock:
-            moved_at = self._moved_at.get(secret)
-            return moved_at is not None and now - moved_at <= _RECENT
-
-    def lost(self, secret: str, tried: dict[bytes, str], now: float) -> None:
-        """A whole ladder failed: one step nearer to the breaker, unless all was held back."""
-        if not tried:
-            return
-        with self._lock:
-            losses = self._losses.setdefault(secret, [])
-            losses.append((now, frozenset(tried)))
-            del losses[:-_BREAKER_FAILURES]
-
-    def blocked(self, secret: str, digest: bytes, now: float) -> bool:
-        """Whether these credentials failed so often that another try risks a lock-out: five whole
-        ladders within a minute, then no more for 30 s, or until labels move."""
-        with self._lock:
-            losses = self._losses.get(secret, [])
-            if len(losses) < _BREAKER_FAILURES:
-                return False
-            first, last = losses[0][0], losses[-1][0]
-            in_burst = last - first <= _BREAKER_WINDOW and now - last < _BREAKER_OPEN
-            return in_burst and any(digest in digests for _, digests in losses)

@@ -9,6 +9,7 @@ verdict has three values.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -48,6 +49,9 @@ _PG_NO_TEXT = (
     "no such file",
     "ssl",
 )
+_PG_SERVER_SAID = re.compile(r"(?:^|\s)[^\s:]+:  \S")
+"""libpq puts a colon and two spaces after the server's severity, whatever its language calls FATAL;
+what it says itself, of the network for example, has none."""
 _MYSQL_YES = frozenset({1045})
 _MYSQL_MAYBE = frozenset({1698})
 _MONGO_YES = frozenset({18, 8000})
@@ -61,7 +65,7 @@ def verdict(error: BaseException, *, but: BaseException | None = None) -> Verdic
     """
     found = Verdict.NO
     for layer in _layers(error, but):
-        family = _FAMILIES.get(_module(layer))
+        family = _FAMILIES.get(module_of(layer))
         if family is not None:
             answer = family(layer)
             if answer is Verdict.YES:
@@ -71,7 +75,8 @@ def verdict(error: BaseException, *, but: BaseException | None = None) -> Verdic
     return found
 
 
-def _module(of: object) -> str:
+def module_of(of: object) -> str:
+    """The name of the driver that a function or an error comes from: its top-level package."""
     return (getattr(of, "__module__", None) or "").partition(".")[0]
 
 
@@ -99,7 +104,7 @@ def _postgresql(error: BaseException) -> Verdict:
         return Verdict.NO
     if any(words in text for words in _PG_NO_TEXT):
         return Verdict.NO
-    return Verdict.MAYBE if state == "08P01" or "fatal" in text else Verdict.NO
+    return Verdict.MAYBE if state == "08P01" or _PG_SERVER_SAID.search(text) else Verdict.NO
 
 
 def _sqlstate(error: BaseException) -> str | None:
@@ -141,7 +146,7 @@ def scrub(error: BaseException, *, but: BaseException | None = None) -> None:
     """Cut the ways from a driver's error to the password: psycopg keeps the connection on it, and
     that shows the password in its ``repr``; the frames of drivers hold it in connection strings."""
     layers = list(_layers(error, but))
-    of_a_driver = any(_module(layer) in _FAMILIES for layer in layers)
+    of_a_driver = any(module_of(layer) in _FAMILIES for layer in layers)
     for layer in layers:
         if of_a_driver:
             layer.__traceback__ = None
@@ -190,7 +195,9 @@ _SYNONYMS = {
 }
 LOGIN_FIELDS = ("username", "password")
 _ADDRESS_FIELDS = ("host", "dbname")
-_LOGIN_ARGUMENTS = frozenset({"user", "username", "password", "passwd"})
+_USER_ARGUMENTS = frozenset({"user", "username"})
+"""Given as plain text: drivers show user names in their errors, and asyncpg takes no subclass."""
+_LOGIN_ARGUMENTS = _USER_ARGUMENTS | {"password", "passwd"}
 
 
 def argument_fields(
@@ -206,8 +213,8 @@ def argument_fields(
     """
     if fields:
         return fields
-    if _module(factory) in _ARGUMENTS:
-        return _ARGUMENTS[_module(factory)]
+    if module_of(factory) in _ARGUMENTS:
+        return _ARGUMENTS[module_of(factory)]
     import inspect
 
     try:
@@ -236,15 +243,31 @@ def unwrap(
     return factory, args, dict(kwargs)
 
 
+def _as_it_is(password: str) -> str:
+    return password
+
+
+def _to_call(password: str) -> Callable[[], str]:
+    return lambda: str(password)
+
+
+def giver(driver: str) -> Callable[[str], Any]:
+    """How a password is handed to a driver of that name: hidden from ``repr``, so that no traceback
+    with locals shows it. asyncpg takes no subclass of ``str``, but a function to call."""
+    return _to_call if driver == "asyncpg" else _as_it_is
+
+
 def login_arguments(
     value: SecretValue,
     mapping: Mapping[str, str],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    give: Callable[[str], Any] = _as_it_is,
 ) -> dict[str, Any]:
     """The keyword arguments for one login: from the secret, under what the caller gave.
 
     Positional arguments stand for the address (a DSN), so only user and password are added then.
+    ``give`` makes of a password what the driver takes: see ``giver``.
 
     Raises:
         CredentialFieldError: the secret lacks user or password.
@@ -253,7 +276,9 @@ def login_arguments(
     arguments: dict[str, Any] = {}
     for argument, field in mapping.items():
         if field in LOGIN_FIELDS or argument in _LOGIN_ARGUMENTS:
-            arguments[argument] = _login_field(value, field)
+            content = _login_field(value, field)
+            plain = argument in _USER_ARGUMENTS or field == "username"
+            arguments[argument] = str(content) if plain else give(content)
         elif not args and argument not in kwargs and found.get(field) is not None:
             read = _port if argument == "port" else _address
             arguments[argument] = read(value, field)

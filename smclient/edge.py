@@ -65,12 +65,14 @@ class Edge:
         seconds = self._now() - began
         sizes = _values(operation, answer.value)
         arns = [arn for arn, _ in sizes]
+        for miss in answer.missed:
+            self._meter.failed(operation, miss.attempts, miss.code, region=miss.region)
         self._meter.called(
             operation,
             answer.attempts,
             values_of=arns,
             received=[(arn, size) for arn, size in sizes if size is not None],
-            region=region_of([*arns, *_arns(answer.value), *asked]),
+            region=answer.region or region_of([*arns, *_arns(answer.value), *asked]),
             seconds=seconds,
         )
         if operation == "BatchGetSecretValue":

@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 
 from smclient.background import Worker
 from smclient.clock import Clock
-from smclient.credentials import (
-    CACHED,
-    REMEMBERED,
-    LoginMemory,
-    Outcome,
-    Plan,
-    credential_digest,
-    login_plan,
-)
+from smclient.credentials import Outcome, Plan, credential_digest, login_plan
 from smclient.errors import BackendError
 from smclient.hooks import Hooks, SecretEvent
+from smclient.login_memory import CACHED, REMEMBERED, LoginMemory
 from smclient.metering import Meter
 from smclient.reader import Reader
 from smclient.secret import AWSCURRENT, SecretRef, SecretValue
@@ -89,6 +83,6 @@ class Ladder:
             event = SecretEvent("fallback", secret_id, cached.version_id, won.version_id, step)
             self._worker.submit(partial(self._hooks.emit, event))
 
-    def moved(self, arn: str) -> None:
-        """AWSCURRENT of a secret moved."""
-        self.memory.moved(arn, self._now())
+    def moved(self, arn: str, created: datetime | None) -> None:
+        """AWSCURRENT of a secret moved, to a version created then."""
+        self.memory.moved(arn, created, self._now())

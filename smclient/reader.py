@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from smclient import boto_shapes
+from smclient.allowance import Allowance
 from smclient.backend import Backend
 from smclient.background import Worker
 from smclient.batch import Batch, pages
@@ -23,10 +25,12 @@ from smclient.gathering import Gatherer
 from smclient.hooks import Hooks, SecretEvent
 from smclient.metering import Meter
 from smclient.negative import Negatives
-from smclient.refresh import Freshness, RefreshPolicy, may_serve_stale
+from smclient.refresh import Freshness, RefreshPolicies, may_serve_stale
 from smclient.refresher import Refresher
 from smclient.secret import SecretDescription, SecretRef, SecretValue
 from smclient.singleflight import SingleFlight, fresh_copy
+
+logger = logging.getLogger("smclient")
 
 
 class Reader:
@@ -37,7 +41,7 @@ class Reader:
         backend: Backend,
         *,
         cache: SecretCache,
-        policy: RefreshPolicy,
+        policies: RefreshPolicies,
         refresh: str,
         meter: Meter,
         hooks: Hooks,
@@ -47,7 +51,7 @@ class Reader:
     ) -> None:
         self._edge = Edge(backend, meter, clock.monotonic)
         self.cache = cache
-        self._policy = policy
+        self._policies = policies
         self._meter = meter
         self._hooks = hooks
         self._worker = worker
@@ -57,7 +61,7 @@ class Reader:
         self._refresher = Refresher(
             mode=refresh,
             cache=cache,
-            policy=policy,
+            policies=policies,
             fetch=self.fetch,
             fetch_page=self.fetch_page,
             describe=self.describe,
@@ -73,6 +77,7 @@ class Reader:
             enough=self._refresher.batches,
         )
         self.negatives = Negatives()
+        self._allowance = Allowance()
         self._on_moved = on_moved
 
     def read(self, ref: SecretRef, max_age: float | None = None) -> SecretValue:
@@ -107,6 +112,15 @@ class Reader:
         if not led:
             self._meter.count("coalesced", arn=value.arn)
         return value
+
+    def refresh(self, ref: SecretRef) -> SecretValue:
+        """Ask the backend although a value is held, unless that is done too often."""
+        held, now = self.cache.look(ref), self._monotonic()
+        served = held is not None and self.may_serve(ref)
+        if held is not None and served and not self._allowance.take(held.value.arn, now):
+            self._meter.count("coalesced", arn=held.value.arn)
+            return held.value
+        return self.fetch(ref, newer=True)
 
     def read_many(self, secret_ids: Iterable[str]) -> Batch:
         """AWSCURRENT of many: what is held is served, the rest comes 20 to a call."""
@@ -177,13 +191,25 @@ class Reader:
         self.keep(ref, result, started, generation)
         return result
 
-    def preload_matching(self, filters: list[dict[str, Any]], batch: Batch) -> None:
-        """Fetch every secret that BatchGetSecretValue's filters match, page by page; as with
-        ``preload``, nothing of it is a read."""
-        parameters: dict[str, Any] = {"Filters": filters}
-        while True:
-            generation, started = self.cache.generation, self._monotonic()
-            answer = self.call("BatchGetSecretValue", parameters)
+    def preload_tagged(self, tags: Mapping[str, str], prefix: str | None, batch: Batch) -> None:
+        """Fetch every secret that has all of these tags. ListSecrets finds them: it is the only
+        operation that tells which value a tag has."""
+        filters = boto_shapes.tag_filters(tags)
+        if prefix is not None:
+            filters += boto_shapes.name_filter(prefix)
+        names = [
+            shape["Name"]
+            for answer in self._pages("ListSecrets", filters)
+            for shape in answer.get("SecretList", ())
+            if boto_shapes.has_tags(shape, tags)
+        ]
+        batch.update(self.preload(names))
+
+    def preload_named(self, prefix: str, batch: Batch) -> None:
+        """Fetch every secret whose name begins so, page by page; as with ``preload``, nothing of it
+        is a read."""
+        generation, started = self.cache.generation, self._monotonic()
+        for answer in self._pages("BatchGetSecretValue", boto_shapes.name_filter(prefix)):
             for shape in answer.get("SecretValues", ()):
                 value = boto_shapes.value_from_dict(shape)
                 self.keep(SecretRef(value.name), value, started, generation)
@@ -191,18 +217,37 @@ class Reader:
                 self._meter.count("preloaded")
             for shape in answer.get("Errors", ()):
                 batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
+            generation, started = self.cache.generation, self._monotonic()
+
+    def _pages(self, operation: str, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        parameters: dict[str, Any] = {"Filters": filters}
+        while True:
+            answer = self.call(operation, parameters)
+            yield answer
             if not answer.get("NextToken"):
                 return
             parameters = {**parameters, "NextToken": answer["NextToken"]}
 
+    def renew(self, secret_id: str) -> bool:
+        """Drop a secret that is known to have changed; if it was held, have it fetched anew off
+        every reader's path, and say so. A fetch that was under way is not kept."""
+        held = self.cache.look(SecretRef(secret_id))
+        self.negatives.forget()
+        self.cache.drop(secret_id)
+        if held is None:
+            return False
+        self._worker.submit(partial(self._fetch_ahead, held.ref))
+        return True
+
     def keep(self, ref: SecretRef, value: SecretValue, fetched_at: float, generation: int) -> None:
         """Hold a fetched value and tell whoever listens if AWSCURRENT moved."""
+        policy = self._policies.of(value)
         moved = self.cache.store(
             ref,
             value,
             fetched_at=fetched_at,
-            due_at=self._policy.due_at(fetched_at, random.random()),  # noqa: S311  spreads load
-            expires_at=self._policy.expires_at(fetched_at),
+            due_at=policy.due_at(fetched_at, random.random()),  # noqa: S311  spreads load
+            expires_at=policy.expires_at(fetched_at),
             skew=self._time() - self._monotonic(),
             generation=generation,
         )
@@ -225,6 +270,12 @@ class Reader:
         return self._edge.describe(secret_id)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _fetch_ahead(self, ref: SecretRef) -> None:
+        try:
+            self.fetch(ref, newer=True)
+        except SmclientError as error:
+            logger.debug("%s was not fetched ahead: %s", ref.secret_id, error)  # a reader will see
 
     def _read_fetched(self, ref: SecretRef, newer: bool) -> SecretValue:
         """A read that has to wait."""
@@ -249,7 +300,7 @@ class Reader:
         return ref, self.cache.generation  # an answer is never shared across an invalidate
 
     def _refresh_soon(self, held: Held, now: float) -> None:
-        if self.cache.claim(held, until=self._policy.retry_at(now, 1, 1.0)):
+        if self.cache.claim(held, until=self._policies.general.retry_at(now, 1, 1.0)):
             self._refresher.add(held)
 
     def _recall_refusal(self, ref: SecretRef) -> None:

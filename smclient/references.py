@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from smclient.errors import InvalidReferenceError, NotJsonError, NotTextError
+from smclient.errors import InvalidReferenceError, NotJsonError, NotTextError, ResourceNotFoundError
 from smclient.secret import RedactedStr, SecretRef, SecretValue, hidden
 
 SCHEME = "secret://"
@@ -145,6 +145,21 @@ def find(text: str) -> AnyReference | None:
 def is_reference(text: str) -> bool:
     """Whether configuration scanning would take this text for a reference, good or bad."""
     return _DYNAMIC_START in text or text.startswith((SCHEME, SPRING, SPRING_OPTIONAL + SPRING))
+
+
+def read(reference: Reference, get: Callable[[SecretRef], SecretValue]) -> Any:
+    """What a reference names, read with ``get``; ``None`` where it is optional and absent.
+
+    Raises:
+        What ``get`` and ``pick`` raise.
+    """
+    try:
+        value = get(reference.ref)
+    except ResourceNotFoundError:
+        if reference.optional:
+            return None
+        raise
+    return pick(value, reference)
 
 
 def pick(value: SecretValue, reference: Reference) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from smclient.errors import SmclientError, TransientError
+from smclient.secret import ARN_SUFFIX, SecretValue
 
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
@@ -42,6 +43,28 @@ class RefreshPolicy:
         the later half of each step at random."""
         step = min(FIRST_RETRY * 2.0 ** min(failures - 1, 16), LAST_RETRY)
         return now + step * (0.5 + 0.5 * spread)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPolicies:
+    """The policy of each secret: its own, by name or ARN, or the general one."""
+
+    general: RefreshPolicy
+    own: Mapping[str, RefreshPolicy] = field(default_factory=dict)
+
+    @classmethod
+    def of_settings(
+        cls, general: RefreshPolicy, per_secret: Mapping[str, Mapping[str, float]]
+    ) -> RefreshPolicies:
+        """``per_secret`` as ``ClientConfig`` has it: what a secret does not set is general."""
+        return cls(general, {name: replace(general, **own) for name, own in per_secret.items()})
+
+    def of(self, value: SecretValue) -> RefreshPolicy:
+        """The policy for a value."""
+        if not self.own:
+            return self.general
+        names = (value.arn, value.name, value.arn[:-ARN_SUFFIX])
+        return next((self.own[name] for name in names if name in self.own), self.general)
 
 
 def freshness(

@@ -27,7 +27,7 @@ from smclient.errors import AccessDeniedError, NotSupportedError, SmclientError,
 from smclient.forking import survive_fork
 from smclient.hooks import Hooks, SecretEvent
 from smclient.metering import Meter
-from smclient.refresh import RefreshPolicy, choose_mode, may_serve_stale
+from smclient.refresh import RefreshPolicies, choose_mode, may_serve_stale
 from smclient.secret import AWSCURRENT, SecretDescription, SecretRef, SecretValue
 
 logger = logging.getLogger("smclient")
@@ -45,7 +45,7 @@ class Refresher:
         *,
         mode: str,
         cache: SecretCache,
-        policy: RefreshPolicy,
+        policies: RefreshPolicies,
         fetch: Callable[[SecretRef], SecretValue],
         fetch_page: Callable[[list[str], Batch], None],
         describe: Callable[[str], SecretDescription],
@@ -56,7 +56,7 @@ class Refresher:
     ) -> None:
         self._mode = mode
         self._cache = cache
-        self._policy = policy
+        self._policies = policies
         self._fetch = fetch
         self._fetch_page = fetch_page
         self._describe = describe
@@ -108,7 +108,7 @@ class Refresher:
         if not current:
             return
         now = self._clock.monotonic()
-        riders = self._cache.due_by(now + RIDE_ALONG * self._policy.ttl)
+        riders = self._cache.due_by(now + RIDE_ALONG * self._policies.general.ttl)
         together = {held.value.arn: held for held in (*riders, *current)}
         due_now = {held.value.arn for held in current}
         due_now |= {held.value.arn for held in riders if held.due_at <= now}
@@ -154,7 +154,8 @@ class Refresher:
         moved = described.version_at(AWSCURRENT) != held.value.version_id
         if moved or described.deleted_date is not None or described.arn != held.value.arn:
             return self._get(held)
-        due_at = self._policy.due_at(started, random.random())  # noqa: S311  spreads load
+        policy = self._policies.of(held.value)
+        due_at = policy.due_at(started, random.random())  # noqa: S311  spreads load
         self._cache.put_off(held.ref, due_at=self._before_rotation(described, started, due_at))
         return None
 
@@ -185,7 +186,7 @@ class Refresher:
             return
         failures = held.failures + 1
         now = self._clock.monotonic()
-        due_at = self._policy.retry_at(now, failures, random.random())  # noqa: S311
+        due_at = self._policies.general.retry_at(now, failures, random.random())  # noqa: S311
         self._cache.put_off(held.ref, due_at=due_at, failures=failures)
         self._hooks.emit(
             SecretEvent(

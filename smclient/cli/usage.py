@@ -1,92 +1,75 @@
-"""``smclient usage``: what processes counted, read from their snapshots and added up."""
+"""``smclient usage``: what processes counted, wherever they left it, added up."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any
 
 import click
 
-from smclient.cli.options import json_option, print_fields, print_json, print_table
+from smclient.cli.options import json_option, print_json
 from smclient.errors import ConfigError
-from smclient.metering import Usage
 from smclient.pricing import calls_cost
+from smclient.report import html, sources, text
+from smclient.report.snapshots import Snapshot, latest, total
+from smclient.usage import Usage
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.File(encoding="utf-8"))
+@click.argument("places", nargs=-1, required=True, metavar="SOURCE…")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write one self-contained page with charts to this file instead.",
+)
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, metavar="N")
 @json_option
-def usage(files: tuple[TextIO, ...], as_json: bool) -> None:
-    """Add up FILES of client.usage().to_dict() as JSON: one, several in an array, or one a line."""
-    snapshots = [snapshot for file in files for snapshot in _read(file)]
-    total = added(snapshots)
-    cost = total.cost()
-    own = calls_cost(total.api_calls)
-    others = {
+def usage(places: tuple[str, ...], page: Path | None, top: int, as_json: bool) -> None:
+    """Add up the usage of many processes.
+
+    A SOURCE is a folder of snapshots, the http(s) address of a metrics endpoint, a file of either
+    kind or of client.usage().to_dict() as JSON, or - for standard input.
+    """
+    if page is not None and as_json:
+        raise click.UsageError("--html and --json exclude each other")
+    now = datetime.now(UTC)
+    found = [snapshot for place in places for snapshot in _read(place, now)]
+    if page is not None:
+        page.write_text(html.render(found), encoding="utf-8")
+        click.echo(f"wrote {page}", err=True)
+    elif as_json:
+        _print_json(total(found), len(latest(found)))
+    else:
+        click.echo(text.render(total(found), top=top), nl=False)
+
+
+def _read(place: str, now: datetime) -> list[Snapshot]:
+    try:
+        if place == "-":
+            return sources.read_text(sys.stdin.read(), "standard input", taken=now)
+        return sources.read(place, now=now)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _print_json(together: Usage, count: int) -> None:
+    cost, own = together.cost(), calls_cost(together.api_calls)
+    dollars = {"api_calls": cost.api_calls, "kms_calls": cost.kms_calls, "total": cost.total}
+    shown: dict[str, Any] = {"snapshots": count, "usage": together.to_dict(), "dollars": dollars}
+    print_json({**shown, "instead": _others(together, own)})
+
+
+def _others(together: Usage, own: Decimal) -> Mapping[str, Mapping[str, Any]]:
+    return {
         name: {
             "calls": sum(calls.values()),
             "dollars": calls_cost(calls),
             "saved_dollars": calls_cost(calls) - own,
         }
-        for name, calls in total.baselines.items()
+        for name, calls in together.baselines.items()
     }
-    dollars = {"api_calls": cost.api_calls, "kms_calls": cost.kms_calls, "total": cost.total}
-    if as_json:
-        shown: dict[str, Any] = {"snapshots": len(snapshots), "usage": total.to_dict()}
-        print_json({**shown, "dollars": dollars, "instead": others})
-        return
-    print_fields(
-        {
-            "snapshots": len(snapshots),
-            "reads": f"{total.reads:,}",
-            "from memory": _share(total.hits + total.stale_hits, total.reads),
-            "API calls": f"{sum(total.api_calls.values()):,}",
-            "KMS calls": f"{total.kms_calls:,}",
-            "errors": f"{sum(total.errors.values()):,}",
-            "dollars": _money(cost.total),
-        }
-    )
-    click.echo()
-    print_table(("OPERATION", "CALLS"), [(n, f"{c:,}") for n, c in total.api_calls.items()])
-    click.echo()
-    print_table(
-        ("INSTEAD OF SMCLIENT", "CALLS", "DOLLARS", "SAVED"),
-        [
-            (name, f"{o['calls']:,}", _money(o["dollars"]), _money(o["saved_dollars"]))
-            for name, o in others.items()
-        ],
-    )
-
-
-def added(snapshots: Iterable[Mapping[str, Any]]) -> Usage:
-    """The usage of all of them together. Raises ``ConfigError`` for what is no snapshot."""
-    read = [Usage.from_dict(snapshot) for snapshot in snapshots]
-    if not read:
-        raise ConfigError("there is no snapshot of Usage.to_dict() in what was given")
-    return read[0].merge(read[1:])
-
-
-def _read(file: TextIO) -> Iterator[Mapping[str, Any]]:
-    text = file.read()
-    try:
-        found = [json.loads(text)]
-    except ValueError:
-        try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            raise click.UsageError(f"{file.name} is no JSON") from None
-    for document in found:
-        for snapshot in document if isinstance(document, list) else [document]:
-            if not isinstance(snapshot, Mapping):
-                raise click.UsageError(f"{file.name} holds no snapshot of Usage.to_dict()")
-            yield snapshot
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part:,} ({part / whole:.1%})" if whole else "0"
-
-
-def _money(dollars: Any) -> str:
-    return f"${Decimal(dollars):,.4f}".replace("$-", "-$")

@@ -160,7 +160,7 @@ def read_file(path: Path) -> list[Snapshot]:
     try:
         if isinstance(plain, dict) and "history" not in plain:
             return [Snapshot(path.name.removesuffix(SUFFIX), changed, Usage.from_dict(plain))]
-        return _from_file(plain)
+        return from_file(plain)
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         told = str(error) if isinstance(error, ConfigError) else "its shape is not as it should be"
         raise ConfigError(f"{path} holds no usage: {told}") from None
@@ -211,7 +211,8 @@ def _file_dict(history: list[Snapshot]) -> dict[str, Any]:
     }
 
 
-def _from_file(plain: dict[str, Any]) -> list[Snapshot]:
+def from_file(plain: dict[str, Any]) -> list[Snapshot]:
+    """The snapshots of a writer's file. Raises ``ConfigError``, or what an odd shape raises."""
     if plain["format"] != FILE_FORMAT:
         raise ConfigError(f"its format is {plain['format']!r}; this smclient reads {FILE_FORMAT}")
     process = str(plain["process"])

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smclient.backend import Backend, load_backend
-from smclient.errors import ResourceNotFoundError, RotationStepError
+from smclient.errors import ResourceExistsError, ResourceNotFoundError, RotationStepError
 from smclient.rotation.passwords import PasswordRules
 from smclient.secret import (
     AWSCURRENT,
@@ -39,11 +39,18 @@ _STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """One rotation of one secret, as a step sees it."""
+    """One rotation of one secret, as a step sees it.
+
+    Attributes:
+        secrets: Secrets Manager, with the rights of the function.
+        token: the ClientRequestToken, which is also the id of the pending version.
+        seconds_left: until AWS Lambda ends this call; ``None`` where nobody does.
+    """
 
     secrets: Backend
     arn: str
     token: str
+    seconds_left: float | None = None
 
     def current(self) -> SecretValue:
         """The value that holds now. Raises ``ResourceNotFoundError`` if the secret has none."""
@@ -101,6 +108,17 @@ class RotationFunction:
         """Raise unless the pending value works."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to test a value")
 
+    def before_finish(self, rotation: Rotation) -> None:
+        """Raise, or wait, until the pending value may become the current one. By default it may."""
+
+    def works(self, rotation: Rotation, value: SecretValue) -> bool:
+        """Whether a version is accepted where it is used. Only ``settle`` asks."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to tell what works")
+
+    def discard_value(self, rotation: Rotation, value: SecretValue) -> None:
+        """Take back what createSecret or setSecret did for a pending value that is given up. Only
+        ``settle`` asks; by default there is nothing to take back."""
+
     # --- the four steps -------------------------------------------------------------------------
 
     def __call__(self, event: Mapping[str, Any], context: Any = None) -> None:
@@ -122,8 +140,47 @@ class RotationFunction:
         elif step == "testSecret":
             self.test_value(rotation)
         else:
+            rotation.the_pending()  # an empty version must never become current
+            self.before_finish(rotation)
             _finish(rotation, described)
         logger.info("%s: done for version %s of %s", step, rotation.token, rotation.arn)
+
+    def settle(self, secret_id: str, secrets: Backend | None = None) -> str | None:
+        """End a rotation that was abandoned (cancelled, or its function is gone), so that
+        RotateSecret is taken again. For people and programs; Secrets Manager never calls it.
+
+        A pending value that is in force where it is used becomes the current one: to drop it would
+        lose the login. Otherwise AWSPENDING is taken off its version, if the current value works.
+
+        Returns:
+            ``finished``, ``discarded``, or ``None`` if no rotation was pending.
+
+        Raises:
+            RotationStepError: neither value works, so neither can be chosen.
+        """
+        backend = secrets or self._backend()
+        described = backend.describe(secret_id).value
+        token = described.version_at(AWSPENDING)
+        if token is None or token == described.version_at(AWSCURRENT):
+            return None
+        rotation = Rotation(backend, described.arn, token)
+        pending = rotation.pending()
+        if pending is not None and not self.works(rotation, rotation.current()):
+            if not self.works(rotation, pending):
+                raise RotationStepError(
+                    f"secret {described.arn}: neither AWSCURRENT nor AWSPENDING is accepted where "
+                    "it is used, so the abandoned rotation can be neither finished nor discarded; "
+                    "set the password to the one of AWSCURRENT and try again"
+                )
+            _finish(rotation, described)
+            done = "finished"
+        else:
+            if pending is not None:
+                self.discard_value(rotation, pending)
+            done = "discarded"
+        _move(rotation, AWSPENDING, None, token)
+        logger.info("the abandoned rotation %s of %s is %s", token, described.arn, done)
+        return done
 
     def _create(self, rotation: Rotation) -> None:
         rotation.current()  # a secret without a current value cannot be rotated: say so now
@@ -132,15 +189,18 @@ class RotationFunction:
         value = self.new_value(rotation)
         member = "SecretBinary" if isinstance(value, bytes) else "SecretString"
         content = json.dumps(value) if isinstance(value, Mapping) else value
-        rotation.secrets.call(
-            "PutSecretValue",
-            {
-                "SecretId": rotation.arn,
-                "ClientRequestToken": rotation.token,
-                "VersionStages": [AWSPENDING],
-                member: content,
-            },
-        )
+        parameters = {
+            "SecretId": rotation.arn,
+            "ClientRequestToken": rotation.token,
+            "VersionStages": [AWSPENDING],
+            member: content,
+        }
+        try:
+            rotation.secrets.call("PutSecretValue", parameters)
+        except ResourceExistsError:
+            if rotation.pending() is None:
+                raise
+            # The step ran twice at once. The other's value is the one that counts, for both.
 
     def _read(self, event: Mapping[str, Any], context: Any) -> tuple[str, Rotation]:
         missing = [n for n in ("Step", "SecretId", "ClientRequestToken") if not event.get(n)]
@@ -153,7 +213,13 @@ class RotationFunction:
         if step not in _STEPS:
             raise RotationStepError(f"unknown step {step!r}; the steps are {', '.join(_STEPS)}")
         secrets = getattr(context, "secrets", None) or self._backend()
-        return step, Rotation(secrets, str(event["SecretId"]), str(event["ClientRequestToken"]))
+        left: Any = getattr(context, "get_remaining_time_in_millis", None)
+        return step, Rotation(
+            secrets,
+            str(event["SecretId"]),
+            str(event["ClientRequestToken"]),
+            left() / 1000 if callable(left) else None,
+        )
 
     def _backend(self) -> Backend:
         """boto3 at the endpoint that Lambda's environment names, kept between calls."""
@@ -186,13 +252,11 @@ def _has_work(rotation: Rotation, described: SecretDescription) -> bool:
 
 
 def _finish(rotation: Rotation, described: SecretDescription) -> None:
-    rotation.the_pending()  # an empty version must never become current
-    rotation.secrets.call(
-        "UpdateSecretVersionStage",
-        {
-            "SecretId": rotation.arn,
-            "VersionStage": AWSCURRENT,
-            "MoveToVersionId": rotation.token,
-            "RemoveFromVersionId": described.version_at(AWSCURRENT),
-        },
-    )
+    _move(rotation, AWSCURRENT, rotation.token, described.version_at(AWSCURRENT))
+
+
+def _move(rotation: Rotation, stage: str, to: str | None, away: str | None) -> None:
+    parameters = {"SecretId": rotation.arn, "VersionStage": stage}
+    parameters |= {"MoveToVersionId": to} if to else {}
+    parameters |= {"RemoveFromVersionId": away} if away else {}
+    rotation.secrets.call("UpdateSecretVersionStage", parameters)

@@ -1,147 +1,144 @@
-"""PostgreSQL, single user: the user of the secret changes its own password.
+"""PostgreSQL users: ``PostgresSingleUser`` and ``PostgresAlternatingUsers``.
 
-Secret: ``{"engine": "postgres", "host", "username", "password", "dbname", "port", …}``, as AWS's
-templates have it (facts: port 5432 and database ``postgres`` unless given; other keys are kept).
+Defaults as in AWS's templates: port 5432, database ``postgres``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from typing import Any, ClassVar
 
-from smclient.errors import RotationStepError
-from smclient.rotation.databases import CONNECT_TIMEOUT, broke_off, load_driver, refused
-from smclient.rotation.function import Rotation, RotationFunction
-from smclient.rotation.passwords import PasswordRules
-from smclient.secret import SecretValue
+from smclient.rotation import postgres_session, scram
+from smclient.rotation.databases import SUFFIX, Engine, Login
+from smclient.rotation.postgres_session import PostgresSession, identifier, literal
+from smclient.rotation.users import AlternatingUsers, SingleUser
 
-ENGINES = frozenset({"postgres", "postgresql", "aurora-postgresql"})
-PORT = 5432
-EXCLUDED = ":/@\"'\\"
-_SAME_IN_ALL = ("host", "username")
+logger = logging.getLogger("smclient.rotation")
 
-
-class PostgresSingleUser(RotationFunction):
-    """Rotates the password of one PostgreSQL user.
-
-    From setSecret to finishSecret only the pending password logs in; ``SecretsClient.connect``
-    finds it. The server is sent a SCRAM verifier, so the password is in none of its logs.
-    """
-
-    def __init__(self, rules: PasswordRules | None = None) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def new_value(self, rotation: Rotation) -> Mapping[str, Any]:
-        """The current secret with another password."""
-        current = _checked(rotation.current())
-        rules = self._rules or PasswordRules.from_env(exclude_characters=EXCLUDED)
-        return {**current.json(), "password": rotation.random_password(rules)}
-
-    def set_value(self, rotation: Rotation) -> None:
-        """Log in with what works (pending, current, previous) and set the pending password."""
-        pending, current = _checked(rotation.the_pending()), _checked(rotation.current())
-        _same_user(pending, current)
-        if _close(_login(pending, "pending")):
-            return
-        connection = _login(current, "current")
-        previous = rotation.previous() if connection is None else None
-        if previous is not None:
-            _same_user(pending, _checked(previous))
-            connection = _login(previous, "previous")
-        if connection is None:
-            raise RotationStepError(
-                f"secret {rotation.arn}: the database takes neither the pending nor the current "
-                "nor the previous password; set the user's password to the one of AWSCURRENT"
-            )
-        try:
-            _set_password(connection, pending)
-        finally:
-            connection.close()
-
-    def test_value(self, rotation: Rotation) -> None:
-        """Log in with the pending password and ask for the time."""
-        pending = _checked(rotation.the_pending())
-        connection = _login(pending, "pending")
-        if connection is None:
-            raise RotationStepError(
-                f"secret {rotation.arn}: the database refuses the pending password"
-            )
-        try:
-            connection.execute("SELECT now()")
-        except load_driver("psycopg").Error as error:
-            raise broke_off(error, pending, "answer a query") from error
-        finally:
-            connection.close()
+_FLAGS = {
+    "rolsuper": "SUPERUSER",
+    "rolcreaterole": "CREATEROLE",
+    "rolcreatedb": "CREATEDB",
+    "rolreplication": "REPLICATION",
+    "rolbypassrls": "BYPASSRLS",
+}
+# Settings whose value is a list of names: only FROM CURRENT copies them as they are.
+_LISTS = frozenset({"search_path", "temp_tablespaces", "local_preload_libraries"})
 
 
-def _checked(value: SecretValue) -> SecretValue:
-    """Raises ``RotationStepError`` unless the secret is one of PostgreSQL credentials."""
-    fields = value.fields
-    if fields.get("engine", "postgres") not in ENGINES:
-        raise RotationStepError(
-            f"secret {value.arn}: its engine is not postgres or aurora-postgresql; another engine "
-            "needs another rotation function"
-        )
-    missing = [name for name in ("host", "username", "password") if not fields.get(name)]
-    if missing:
-        raise RotationStepError(f"secret {value.arn}: it has no {', '.join(missing)}")
-    if not str(fields.get("port") or PORT).isdecimal():
-        raise RotationStepError(f"secret {value.arn}: its port is not a number")
-    return value
+class PostgresEngine(Engine):
+    """PostgreSQL, RDS and Aurora PostgreSQL. Drivers: psycopg, psycopg2, pg8000."""
+
+    title: ClassVar[str] = "PostgreSQL"
+    engines: ClassVar[frozenset[str]] = frozenset({"postgres", "postgresql", "aurora-postgresql"})
+    port: ClassVar[int] = 5432
+    dbname: ClassVar[str] = "postgres"
+    excluded: ClassVar[str] = ":/@\"'\\"
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """See ``Engine``."""
+        return postgres_session.errors()
+
+    def connect(self, login: Login) -> PostgresSession:
+        """See ``Engine``."""
+        return postgres_session.connect(login)
+
+    def probe(self, session: PostgresSession) -> None:
+        """See ``Engine``."""
+        session.run("SELECT now()")
+
+    def set_password(self, session: PostgresSession, login: Login) -> None:
+        """See ``Engine``. The server is sent a verifier, so no log of its has the password."""
+        session.run(self._alter_user(session, login))
+
+    def check_name(self, name: str) -> str | None:
+        """PostgreSQL cuts longer names off, without an error."""
+        return "it is longer than 63 bytes" if len(name.encode()) > 63 else None
+
+    def clone(self, master: PostgresSession, current: Any, old: Login, new: Login) -> None:
+        """A new user is a member of the old one and has its attributes and settings. All in one
+        transaction: a user that exists is whole."""
+        master.run("BEGIN")
+        role = literal(new.username)
+        exists = master.run(f"SELECT 1 FROM pg_roles WHERE rolname = {role}")  # noqa: S608
+        if not exists:
+            master.run(f"CREATE ROLE {identifier(new.username)} WITH LOGIN")
+        if new.username.endswith(SUFFIX):
+            self._grant(master, old.username, new.username)
+            if not exists:
+                _copy_attributes(master, old.username, new.username)
+                _copy_settings(master, old.username, new.username)
+        master.run(self._alter_user(master, new))
+        master.run("COMMIT")
+
+    def _grant(self, master: PostgresSession, old: str, new: str) -> None:
+        member = f"SELECT pg_has_role({literal(new)}, {literal(old)}, 'MEMBER')"
+        if master.run(member)[0][0] not in (True, "t"):
+            master.run(f"GRANT {identifier(old)} TO {identifier(new)}")
+
+    def _alter_user(self, session: PostgresSession, login: Login) -> str:
+        verifier = self._verifier(session, login)
+        return f"ALTER USER {identifier(login.username)} WITH PASSWORD {literal(verifier)}"
+
+    def _verifier(self, session: PostgresSession, login: Login) -> str:
+        """By the method that the server is set to; before version 10 the setting is ``on``."""
+        method = str(session.run("SHOW password_encryption")[0][0]).lower()
+        if method == "scram-sha-256":
+            return scram.scram_sha_256(login.password)
+        return scram.md5(login.password, login.username)
 
 
-def _same_user(pending: SecretValue, other: SecretValue) -> None:
-    for name in _SAME_IN_ALL:
-        if pending.fields.get(name) != other.fields.get(name):
-            raise RotationStepError(
-                f"secret {pending.arn}: {name} differs between versions {pending.version_id} and "
-                f"{other.version_id}; a single-user rotation changes the password only"
-            )
+class PostgresSingleUser(SingleUser):
+    """Rotates the password of one PostgreSQL user. See ``SingleUser``."""
+
+    engine = PostgresEngine
 
 
-def _login(value: SecretValue, label: str) -> Any:
-    """A connection, or ``None`` if the credentials are refused."""
-    psycopg = load_driver("psycopg")
-    fields = value.fields
-    tls = {"true": "require", "false": "disable"}.get(str(fields.get("ssl", "")).lower(), "prefer")
-    try:
-        return psycopg.connect(
-            host=fields["host"],
-            port=int(fields.get("port") or PORT),
-            dbname=fields.get("dbname") or "postgres",
-            user=str(fields["username"]),
-            password=str(fields["password"]),
-            sslmode=tls,
-            connect_timeout=CONNECT_TIMEOUT,
-            autocommit=True,
-        )
-    except psycopg.Error as error:
-        refused(error, value, label)
-        return None
+class PostgresAlternatingUsers(AlternatingUsers):
+    """Rotates between two PostgreSQL users; the clone is a member of the first. See
+    ``AlternatingUsers``."""
+
+    engine = PostgresEngine
 
 
-def _close(connection: Any) -> bool:
-    if connection is None:
-        return False
-    connection.close()
-    return True
+def _copy_attributes(master: PostgresSession, old: str, new: str) -> None:
+    """What membership does not pass on: the right to create, replicate, bypass; limits."""
+    columns = ", ".join((*_FLAGS, "rolconnlimit", "rolvaliduntil::text"))
+    row = master.run(f"SELECT {columns} FROM pg_roles WHERE rolname = {literal(old)}")[0]  # noqa: S608
+    words = [word for word, has in zip(_FLAGS.values(), row, strict=False) if has in (True, "t")]
+    limit, until = row[len(_FLAGS) :]
+    if int(limit) != -1:
+        words.append(f"CONNECTION LIMIT {int(limit)}")
+    if until is not None:
+        words.append(f"VALID UNTIL {literal(str(until))}")
+    if words:
+        master.run(f"ALTER ROLE {identifier(new)} WITH {' '.join(words)}")
 
 
-def _set_password(connection: Any, pending: SecretValue) -> None:
-    try:
-        connection.execute(_alter_user(connection, pending))
-    except load_driver("psycopg").Error as error:
-        raise broke_off(error, pending, "change the password") from error
-
-
-def _alter_user(connection: Any, pending: SecretValue) -> Any:
-    """The statement, with a SCRAM verifier made on this side."""
-    sql = load_driver("psycopg").sql
-    user = str(pending.fields["username"])
-    verifier = connection.pgconn.encrypt_password(
-        str(pending.fields["password"]).encode(), user.encode(), b"scram-sha-256"
+def _copy_settings(master: PostgresSession, old: str, new: str) -> None:
+    """``ALTER ROLE … SET`` of the old user, for the new one."""
+    rows = master.run(
+        "SELECT d.datname, unnest(s.setconfig) FROM pg_db_role_setting s "  # noqa: S608
+        "JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase "
+        f"WHERE r.rolname = {literal(old)} ORDER BY 1 NULLS FIRST, 2"
     )
-    return sql.SQL("ALTER USER {} WITH PASSWORD {}").format(
-        sql.Identifier(user), sql.Literal(verifier.decode())
-    )
+    for database, setting in rows:
+        name, _, value = str(setting).partition("=")
+        where = f" IN DATABASE {identifier(database)}" if database else ""
+        _copy_setting(master, f"ALTER ROLE {identifier(new)}{where} SET", name, value)
+
+
+def _copy_setting(master: PostgresSession, alter: str, name: str, value: str) -> None:
+    quoted = ".".join(map(identifier, name.split(".")))
+    master.run("SAVEPOINT smclient_setting")
+    try:
+        if name in _LISTS:
+            master.run(f"SELECT set_config({literal(name)}, {literal(value)}, true)")
+            master.run(f"{alter} {quoted} FROM CURRENT")
+        else:
+            master.run(f"{alter} {quoted} TO {literal(value)}")
+    except postgres_session.errors() as error:
+        # A setting only a superuser may give, and the master is none: a user without it is of
+        # more use than a rotation that never succeeds.
+        logger.warning("the setting %s is not copied (%s)", name, type(error).__name__)
+        master.run("ROLLBACK TO SAVEPOINT smclient_setting")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+import re
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from smclient import SecretsClient
 from smclient.cli.cloudtrail import analyse
 from smclient.cli.root import root
 from smclient.metering import Usage
+from smclient.report import prometheus
+from smclient.report.snapshots import SnapshotWriter
 from smclient.testing import FakeBackend, FakeClock, Inline
 
 Run = Callable[..., Result]
@@ -67,7 +72,7 @@ def test_snapshots_are_added_up(run: Run, tmp_path: Path) -> None:
         "saved_dollars": "0.000725",
     }
     table = run("usage", *files).stdout
-    assert "from memory  145 (96.7%)" in table
+    assert re.search(r"from memory .* 145 \(96\.7 %\)", table)
     assert "no cache" in table
 
 
@@ -88,6 +93,74 @@ def test_snapshots_are_added_up(run: Run, tmp_path: Path) -> None:
 def test_what_is_no_snapshot_is_refused(run: Run, content: str) -> None:
     """As wrong usage."""
     run("usage", "-", code=2, stdin=content)
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """A process whose metrics are scraped."""
+
+    def do_GET(self) -> None:
+        body = b"# HELP other_total of others\nother_total 3\n" + prometheus.render(USAGE).encode()
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+USAGE = Usage.from_dict(snapshot(7))
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_another_process_is_read_at_its_metrics_endpoint(run: Run, endpoint: str) -> None:
+    """Among metrics of others, and together with files."""
+    shown = json.loads(run("usage", "--json", f"{endpoint}/metrics").stdout)
+    assert shown["usage"]["api_calls"] == {"GetSecretValue": 1}
+    assert (shown["usage"]["hits"], shown["usage"]["misses"]) == (6, 1)
+
+
+def test_an_endpoint_that_does_not_answer_is_unavailable(run: Run, endpoint: str) -> None:
+    """Not wrong usage: it may answer later."""
+    run("usage", f"{endpoint}/elsewhere", code=5)
+
+
+def test_a_folder_of_snapshots_and_a_file_of_metrics_are_sources_too(
+    run: Run, tmp_path: Path
+) -> None:
+    """What a writer wrote, and what an exporter left on the disk."""
+    folder = tmp_path / "snapshots"
+    writer = SnapshotWriter(lambda: Usage.from_dict(snapshot(10)), folder, clock=FakeClock())
+    written = writer.write()
+    metrics = tmp_path / "app.prom"
+    metrics.write_text(prometheus.render(USAGE))
+    shown = json.loads(run("usage", "--json", str(folder), str(metrics)).stdout)
+    assert shown["snapshots"] == 2
+    assert shown["usage"]["hits"] == 9 + 6
+    alone = json.loads(run("usage", "--json", str(written)).stdout)
+    assert alone["usage"]["hits"] == 9
+
+
+def test_the_page_is_written_to_a_file(run: Run, tmp_path: Path) -> None:
+    """Self-contained; what it shows has tests of its own."""
+    (tmp_path / "one").write_text(json.dumps(snapshot(10)))
+    run("usage", "--html", str(tmp_path / "page.html"), str(tmp_path / "one"))
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "no cache" in page
+    run("usage", "--html", "x", "--json", str(tmp_path / "one"), code=2)
+
+
+def test_a_source_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    """Named."""
+    assert "nowhere" in run("usage", str(tmp_path / "nowhere"), code=2).output
 
 
 # --- cost -----------------------------------------------------------------------------------------

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from smclient import ClientConfig, ConfigError, SecretsClient, SmclientError, UnknownSettingError
+from smclient import (
+    BackendUnavailableError,
+    ClientConfig,
+    ConfigError,
+    SecretsClient,
+    SmclientError,
+    UnknownSettingError,
+)
 from smclient.testing import FakeBackend, FakeClock, Inline
 
 NAN, INF = float("nan"), float("inf")
@@ -33,6 +40,7 @@ def test_settings_are_read_from_the_environment() -> None:
         "SMCLIENT_LADDER": "AWSCURRENT, AWSPENDING",
         "SMCLIENT_LOGIN_WAIT": "1e1",
         "SMCLIENT_REQUIRE_AWS_ENDPOINT": "TRUE",
+        "SMCLIENT_PER_SECRET": '{"prod/db": {"ttl": 5}}',
         "SMCLIENT_PASSPHRASE": "not a setting of the client",
         "SMCLIENT_MASTER_KEY_FILE": "/nor/this",
     }
@@ -47,6 +55,7 @@ def test_settings_are_read_from_the_environment() -> None:
         ladder=("AWSCURRENT", "AWSPENDING"),
         login_wait=10.0,
         require_aws_endpoint=True,
+        per_secret={"prod/db": {"ttl": 5}},
     )
     assert len(environ) - 3 == len(fields(ClientConfig))
 
@@ -162,3 +171,47 @@ def test_a_bad_setting_is_an_error_of_our_tree() -> None:
     """One ``except`` catches all."""
     with pytest.raises(SmclientError):
         ClientConfig.from_env({"SMCLIENT_TTL": "soon"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "prod/db",
+        {"prod/db": 5},
+        {"prod/db": {"tll": 5}},
+        {"prod/db": {"ttl": -1}},
+        {"prod/db": {"ttl": True}},
+        {"prod/db": {"max_stale": NAN}},
+    ],
+)
+def test_settings_of_single_secrets_are_checked(wrong: Any) -> None:
+    """When the client is made, and by name."""
+    with pytest.raises(ConfigError, match="per_secret"):
+        SecretsClient(FakeBackend(), per_secret=wrong)
+
+
+def test_settings_of_single_secrets_in_the_environment_are_json() -> None:
+    """Else the message says so."""
+    with pytest.raises(ConfigError, match="SMCLIENT_PER_SECRET is .* it must be JSON"):
+        ClientConfig.from_env({"SMCLIENT_PER_SECRET": "prod/db=5"})
+
+
+@pytest.mark.parametrize("named", ["name", "arn", "partial"])
+def test_a_secret_may_have_times_of_its_own(named: str) -> None:
+    """Its value goes stale and expires by them, the others' by the general ones."""
+    clock, backend = FakeClock(), FakeBackend({"quick": "a", "slow": "b"})
+    arn = backend.arn("quick")
+    own = {{"name": "quick", "arn": arn, "partial": arn[:-7]}[named]: {"ttl": 5, "max_stale": 20}}
+    client = SecretsClient(
+        backend, per_secret=own, jitter=0.0, refresh="get", clock=clock, worker=Inline()
+    )
+    client.get_many(["quick", "slow"])
+    backend.calls.clear()
+    clock.advance(6)
+    assert [client.get(name).text for name in ("quick", "slow")] == ["a", "b"]
+    assert [call.secret_ids for call in backend.calls] == [("quick",)]
+    backend.fail_with(BackendUnavailableError("down"), times=None)
+    clock.advance(21)
+    with pytest.raises(BackendUnavailableError):
+        client.get("quick")
+    assert client.get("slow").text == "b"

@@ -13,6 +13,7 @@ from smclient import (
     Answer,
     BackendError,
     BackendUnavailableError,
+    ConfigError,
     IdentityMismatchError,
     InvalidRequestError,
     ResourceNotFoundError,
@@ -184,18 +185,26 @@ def test_pages_hold_each_id_once() -> None:
 
 
 class Filtering(FakeBackend):
-    """Answers BatchGetSecretValue with filters, two secrets to a page."""
+    """Answers ListSecrets and BatchGetSecretValue with filters, two secrets to a page."""
 
     tags: dict[str, dict[str, str]] = {}
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer[dict[str, Any]]:
-        if operation != "BatchGetSecretValue":
+        if operation not in ("BatchGetSecretValue", "ListSecrets"):
             return super().call(operation, parameters)
         self._asked(Call(operation, ()))
         found = [name for name in self._versions if self._matches(name, parameters["Filters"])]
         start = int(parameters.get("NextToken", 0))
         page = found[start : start + 2]
-        answer: dict[str, Any] = {"SecretValues": [], "Errors": []}
+        answer: dict[str, Any] = {}
+        if operation == "ListSecrets":
+            answer["SecretList"] = [
+                {"Name": name, "Tags": [{"Key": k, "Value": v} for k, v in self.tags[name].items()]}
+                for name in page
+            ]
+            page = []
+        else:
+            answer |= {"SecretValues": [], "Errors": []}
         for name in page:
             if name.endswith("denied"):
                 answer["Errors"].append(
@@ -251,9 +260,33 @@ def test_secrets_are_preloaded_by_tags(filtering: tuple[SecretsClient, Filtering
         "web/0": {"env": "prod", "team": "a"},
         "web/1": {"env": "prod"},
         "db": {"env": "dev", "team": "a"},
+        "web/2": {"env": "dev", "team": "a", "was": "prod"},  # AWS's filters let it through
     }
     assert set(client.preload(tags={"env": "prod", "team": "a"}).values) == {"web/0"}
     assert set(client.preload(tags={"env": "prod"}, prefix="web/1").values) == {"web/1"}
+
+
+def test_a_fleet_that_starts_together_is_spread_out(
+    client: SecretsClient, backend: FakeBackend, clock: FakeClock
+) -> None:
+    """Each process waits for a time of its own, at most as long as it was told."""
+    waits = []
+    for _ in range(20):
+        began = clock.monotonic()
+        client.preload(["s0"], jitter=10.0)
+        waits.append(clock.monotonic() - began)
+    assert 0 <= min(waits) < max(waits) <= 10
+    began = clock.monotonic()
+    client.preload(["s0"])
+    assert clock.monotonic() == began
+
+
+def test_one_id_given_as_text_is_refused(client: SecretsClient, backend: FakeBackend) -> None:
+    """It would be read letter by letter."""
+    for wrong in (client.get_many, client.preload):
+        with pytest.raises(ConfigError, match="several ids"):
+            wrong("s0")
+    assert backend.calls == []
 
 
 def test_ids_and_filters_are_preloaded_together(

@@ -434,10 +434,13 @@ def test_how_long_a_refresh_took_is_counted(
 
 
 class Filtering(FakeBackend):
-    """Answers BatchGetSecretValue with filters: everything, on one page."""
+    """Answers ListSecrets and BatchGetSecretValue with filters: everything, on one page."""
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer[dict[str, Any]]:
         self._asked(Call(operation, ()))
+        if operation == "ListSecrets":
+            tags = [{"Key": "k", "Value": "v"}]
+            return Answer({"SecretList": [{"Name": n, "Tags": tags} for n in self._versions]})
         shapes = [value_dict(self._value(SecretRef(name))) for name in self._versions]
         return Answer({"SecretValues": shapes, "Errors": []})
 

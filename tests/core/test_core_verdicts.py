@@ -66,6 +66,22 @@ ROWS = [
         {},
         MAYBE,
     ),
+    *(
+        ("psycopg", "OperationalError", (CONNECT + told,), {}, MAYBE)
+        for told in (  # a server that translates the severity too, as PostgreSQL's catalogues do
+            'ВАЖНО:  пользователь "app" не прошёл проверку подлинности (по паролю)',
+            '致命错误:  用户 "app" Password 认证失败',
+            'FATALE:  autenticazione con password fallita per l\'utente "app"',
+            'KATASTROFALNY:  autoryzacja hasłem nie powiodła się dla użytkownika "app"',
+        )
+    ),
+    (
+        "psycopg",
+        "OperationalError",
+        ("Verbindung zum Server auf »127.0.0.1«, Port 5432 fehlgeschlagen: Verbindung abgelehnt",),
+        {},
+        NO,
+    ),
     # asyncpg gives codes
     ("asyncpg.exceptions", "InvalidPasswordError", (BAD,), {"sqlstate": "28P01"}, YES),
     ("asyncpg.exceptions", "InvalidPasswordError", ("Passwort …",), {"sqlstate": "28P01"}, YES),

@@ -276,7 +276,7 @@ print(json.dumps(absent))
 """
     packages = sorted(Path(package).name for package in packages_on_disk())
     absent = json.loads(clean.python(code, *packages))
-    allowed = {"psycopg", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
+    allowed = {"psycopg", "pymysql", "redis", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
     assert {name.partition(".")[0] for name in absent.values()} <= allowed, absent
 
 

@@ -422,7 +422,8 @@ def test_a_driver_that_is_not_installed(
     function = PostgresSingleUser()
     token = bench.begin(function)
     bench.step(function, "createSecret", token)
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+    for driver in ("psycopg", "psycopg2", "pg8000.native"):
+        monkeypatch.setitem(__import__("sys").modules, driver, None)
     with pytest.raises(MissingExtraError, match=r"smclient\[postgresql\]"):
         bench.step(function, "setSecret", token)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from smclient import (
     Backend,
     BackendUrl,
     ConfigError,
+    FailoverBackend,
     SecretRef,
     UnknownSettingError,
     load_backend,
@@ -255,3 +257,57 @@ def test_it_is_a_backend(opened: Callable[..., AwsBackend]) -> None:
     backend: Backend = opened()
     assert isinstance(backend, Backend)
     assert "us-east-1" in repr(backend)
+
+
+def test_replica_regions_make_a_backend_for_each() -> None:
+    """The primary first; all with the same settings but for the Region."""
+    backend = load_backend(
+        "aws://eu-west-1?profile=team&replica_regions=eu-central-1,%20us-east-1"
+        "&endpoint_url=https://sm.{region}.example"
+    )
+    assert isinstance(backend, FailoverBackend)
+    told = [repr(member) for member in backend.members]
+    for member, region in zip(told, ("eu-west-1", "eu-central-1", "us-east-1"), strict=True):
+        assert f"region='{region}'" in member
+        assert f"https://sm.{region}.example" in member
+        assert "profile='team'" in member
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("aws://?replica_regions=us-east-1", "needs the primary's Region"),
+        ("aws://eu-west-1?replica_regions=", "must be Regions"),
+        ("aws://eu-west-1?replica_regions=us-east-1,", "must be Regions"),
+        ("aws://eu-west-1?replica_regions=us-east-1,us-east-1", "twice"),
+        ("aws://eu-west-1?replica_regions=eu-west-1", "or the primary's"),
+        ("aws://eu-west-1?replica_regions=us-east-1&endpoint_url=https://one", "{region}"),
+        ("aws://?endpoint_url=https://sm.{region}.example", "names no Region"),
+    ],
+)
+def test_replica_regions_that_cannot_be_meant_are_refused(url: str, told: str) -> None:
+    """When the URL is opened, not in the outage that they are for."""
+    with pytest.raises(ConfigError, match=told):
+        load_backend(url)
+
+
+def test_a_region_that_is_down_is_stood_in_for_over_the_wire(
+    moto_server: str, slept: list[float]
+) -> None:
+    """Nothing listens at the primary's endpoint; the replica's is a real server."""
+    make = boto3.session.Session().client
+    there = make("secretsmanager", region_name="us-east-1", endpoint_url=moto_server)
+    arn = there.create_secret(Name="stood-in-for", SecretString="value")["ARN"]
+    with socket.socket() as taken:  # bound and not listening: refused at once
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        backend = FailoverBackend(
+            AwsBackend(AwsSettings("eu-west-1", endpoint_url=nobody)),
+            AwsBackend(AwsSettings("us-east-1", endpoint_url=moto_server)),
+        )
+        home = arn.replace("us-east-1", "eu-west-1")
+        answer = backend.fetch(SecretRef(home))
+    assert answer.value.arn == home
+    assert answer.value.text == "value"
+    assert [(miss.region, miss.attempts) for miss in answer.missed] == [("eu-west-1", 3)]
+    backend.close()

@@ -1,0 +1,105 @@
+"""An ordinary application: threads, one pool, no retry and no pre-ping; and what of it failed."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy
+import sqlalchemy.dialects.mysql.pymysql  # both before threads ask for them: the import races
+import sqlalchemy.dialects.postgresql.psycopg
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from smclient import SmclientError
+from smclient_demo.mariadb_server import MariaDBServer
+from smclient_demo.proof.scene import Server
+
+POOL = 20
+DROP_EVERY = 3
+"""Every third request throws its connection away, so that logins happen all the time."""
+
+Bind = Callable[[Engine], object]
+
+
+def make_engine(server: Server, dbname: str, bind: Bind) -> Engine:
+    """An engine with a pool of 20; ``bind`` says where its logins come from."""
+    maria = isinstance(server, MariaDBServer)
+    url = URL.create(
+        "mariadb+pymysql" if maria else "postgresql+psycopg",
+        host=server.host,
+        port=server.port,
+        database=dbname,
+    )
+    options: dict[str, Any] = {"ssl_disabled": True} if maria else {"sslmode": "disable"}
+    engine = sqlalchemy.create_engine(
+        url, pool_size=POOL, max_overflow=0, pool_pre_ping=False, connect_args=options
+    )
+    bind(engine)
+    return engine
+
+
+class Application:
+    """Threads that take a connection, ask something and give it back, until stopped."""
+
+    def __init__(self, engine: Engine, *, threads: int, pause: float) -> None:
+        self._engine = engine
+        self._pause = pause
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._count = itertools.count(1)
+        self.requests = 0
+        self.slowest = 0.0
+        self.failures: Counter[str] = Counter()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._engine.dispose()
+
+    @property
+    def failed(self) -> int:
+        """How many requests got an error."""
+        return self.failures.total()
+
+    def wait(self, seconds: float) -> None:
+        """Let it work for a while."""
+        self._stop.wait(seconds)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            began = time.monotonic()
+            failure = self._request()
+            taken = time.monotonic() - began
+            with self._lock:
+                self.requests += 1
+                self.slowest = max(self.slowest, taken)
+                if failure is not None:
+                    self.failures[failure] += 1
+
+    def _request(self) -> str | None:
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(sqlalchemy.text("SELECT 1")).one()
+                if next(self._count) % DROP_EVERY == 0:
+                    connection.invalidate()
+        except (SQLAlchemyError, SmclientError) as error:
+            return type(getattr(error, "orig", None) or error).__name__
+        return None

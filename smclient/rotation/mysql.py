@@ -1,0 +1,212 @@
+"""MySQL and MariaDB users: ``MySQLSingleUser``, ``MySQLAlternatingUsers``, ``MariaDBSingleUser``,
+``MariaDBAlternatingUsers``.
+
+Both servers are told apart by what they say of themselves, not by the name of the class: AWS's
+function for MySQL is used with MariaDB too. An account is a name and a host; whichever of them the
+login matched is the one that is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from typing import Any, ClassVar
+
+from smclient.errors import ConfigError
+from smclient.rotation.databases import (
+    CONNECT_TIMEOUT,
+    Engine,
+    Login,
+    ca_file,
+    load_driver,
+    tls_context,
+)
+from smclient.rotation.mysql_grants import account, grants_for, literal, requirements
+from smclient.rotation.users import AlternatingUsers, SingleUser
+
+DRIVERS = ("pymysql", "MySQLdb", "mysql.connector")
+LIMIT_VARIABLE = "USERNAME_CHARACTER_LIMIT"
+_NO_TLS_HERE = 2026
+_USER_EXISTS = 1396
+
+
+class MySQLSession:
+    """Runs statements. Text in them is quoted here, in a mode where a backslash is a backslash, so
+    that all drivers and servers do the same and none looks for placeholders in a password."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.run("SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        self._version = str(self.run("SELECT VERSION()")[0][0])
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the server says that it is MariaDB."""
+        return "mariadb" in self._version.lower()
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The numbers of the server's version."""
+        return tuple(int(number) for number in re.findall(r"\d+", self._version)[:3])
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement and give its rows, if it has any."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class MySQLEngine(Engine):
+    """MySQL, RDS and Aurora MySQL. Drivers: PyMySQL, mysqlclient, mysql-connector."""
+
+    title: ClassVar[str] = "MySQL"
+    engines: ClassVar[frozenset[str]] = frozenset({"mysql", "aurora-mysql"})
+    port: ClassVar[int] = 3306
+    name_limit: ClassVar[int] = 32  # 16 before 5.7.8: set USERNAME_CHARACTER_LIMIT there
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """See ``Engine``."""
+        return (load_driver(*DRIVERS)[1].Error,)
+
+    def connect(self, login: Login) -> MySQLSession:
+        """See ``Engine``. Without ``ssl`` in the secret: TLS where the server has it."""
+        name, driver = load_driver(*DRIVERS)
+        arguments: dict[str, Any] = {
+            "host": login.host,
+            "port": login.port,
+            "user": login.username,
+            "password": str(login.password),
+            "charset": "utf8mb4",
+            "autocommit": True,
+        }
+        arguments["connection_timeout" if name == "mysql.connector" else "connect_timeout"] = (
+            CONNECT_TIMEOUT
+        )
+        if login.dbname:
+            arguments["database"] = login.dbname
+        if login.use_tls is not None:
+            return MySQLSession(driver.connect(**arguments, **_tls(name, login.use_tls)))
+        try:
+            connection = driver.connect(**arguments, **_tls(name, None))
+        except driver.Error as error:
+            if _number(error) != _NO_TLS_HERE:
+                raise
+            connection = driver.connect(**arguments, **_tls(name, False))
+        return MySQLSession(connection)
+
+    def probe(self, session: MySQLSession) -> None:
+        """See ``Engine``."""
+        session.run("SELECT NOW()")
+
+    def set_password(self, session: MySQLSession, login: Login) -> None:
+        """See ``Engine``. The server blanks passwords in its logs."""
+        session.run(f"SET PASSWORD = {_password(session, login.password)}")
+
+    def check_name(self, name: str) -> str | None:
+        """The limit of the server's version, or of ``USERNAME_CHARACTER_LIMIT``."""
+        text = os.environ.get(LIMIT_VARIABLE, str(self.name_limit))
+        if not (text.isascii() and text.isdecimal()):
+            raise ConfigError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number")
+        return f"it is longer than {text} characters" if len(name) > int(text) else None
+
+    def clone(self, master: MySQLSession, current: MySQLSession, old: Login, new: Login) -> None:
+        """The user is made with a password nobody knows, then given the rights, then its own
+        password: whoever can log in with that has everything. Repeated at each rotation, as AWS's
+        function does, so rights granted to one are the other's after its next turn."""
+        host = str(current.run("SELECT CURRENT_USER()")[0][0]).rpartition("@")[2]
+        user = account(new.username, host)
+        nobody = literal(secrets.token_urlsafe(24) + "aA1!")
+        try:
+            master.run(f"CREATE USER {user} IDENTIFIED BY {nobody}")
+        except self.errors() as error:
+            if _number(error) != _USER_EXISTS:
+                raise
+        shown = [str(row[0]) for row in current.run("SHOW GRANTS FOR CURRENT_USER()")]
+        for statement in grants_for(shown, old.username, host, new.username):
+            master.run(statement)
+        if not master.is_mariadb and master.version >= (5, 7):
+            self._copy_requirements(master, current, old, host, user)
+        master.run(f"SET PASSWORD FOR {user} = {_password(master, new.password)}")
+
+    def _copy_requirements(
+        self, master: MySQLSession, current: MySQLSession, old: Login, host: str, user: str
+    ) -> None:
+        """MySQL 5.7 and later show what a login requires, and default roles, elsewhere."""
+        shown = current.run("SHOW CREATE USER CURRENT_USER()")
+        needed = requirements(str(shown[0][0])) if shown else None
+        if needed:
+            master.run(f"ALTER USER {user} {needed}")
+        if master.version >= (8,):
+            roles = master.run(
+                "SELECT DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles "  # noqa: S608
+                f"WHERE USER = {literal(old.username)} AND HOST = {literal(host)}"
+            )
+            if roles:
+                names = ", ".join(account(str(role), str(at)) for role, at in roles)
+                master.run(f"SET DEFAULT ROLE {names} TO {user}")
+
+
+class MariaDBEngine(MySQLEngine):
+    """MariaDB and RDS for MariaDB."""
+
+    title: ClassVar[str] = "MariaDB"
+    engines: ClassVar[frozenset[str]] = frozenset({"mariadb"})
+    name_limit: ClassVar[int] = 80
+
+
+class MySQLSingleUser(SingleUser):
+    """Rotates the password of one MySQL user. See ``SingleUser``."""
+
+    engine = MySQLEngine
+
+
+class MySQLAlternatingUsers(AlternatingUsers):
+    """Rotates between two MySQL users. See ``AlternatingUsers``."""
+
+    engine = MySQLEngine
+
+
+class MariaDBSingleUser(SingleUser):
+    """Rotates the password of one MariaDB user. See ``SingleUser``."""
+
+    engine = MariaDBEngine
+
+
+class MariaDBAlternatingUsers(AlternatingUsers):
+    """Rotates between two MariaDB users. See ``AlternatingUsers``."""
+
+    engine = MariaDBEngine
+
+
+def _password(session: MySQLSession, password: str) -> str:
+    """What SET PASSWORD takes: the text since MySQL 5.7.6, else PASSWORD() of it."""
+    if session.is_mariadb or session.version < (5, 7, 6):
+        return f"PASSWORD({literal(str(password))})"
+    return literal(str(password))
+
+
+def _number(error: BaseException) -> object:
+    number = getattr(error, "errno", None)
+    return number if isinstance(number, int) else (error.args[0] if error.args else None)
+
+
+def _tls(driver: str, use: bool | None) -> dict[str, Any]:
+    """The driver's arguments for verified TLS, any TLS (``None``), no TLS."""
+    if driver == "pymysql":
+        return {"ssl_disabled": True} if use is False else {"ssl": tls_context(verified=bool(use))}
+    if driver == "mysql.connector":
+        if use is False:
+            return {"ssl_disabled": True}
+        checks = {"ssl_ca": ca_file(), "ssl_verify_cert": True, "ssl_verify_identity": True}
+        return checks if use else {}
+    if use is False:
+        return {"ssl_mode": "DISABLED"}
+    return {"ssl": {"ca": ca_file()}, "ssl_mode": "VERIFY_IDENTITY"} if use else {}
