@@ -152,6 +152,8 @@ def _copies(
     Raises:
         ServiceError: a value cannot be opened or sealed.
     """
+    abroad = replication.scope_of(source).account != target.scope.account
+    seal = deps.kms.encrypt if abroad and deps.kms is not None else deps.keys.seal
     known = {version.version_id: version for version in there}
     copies: list[VersionRecord] = []
     for version in deps.tx.versions(source):
@@ -161,7 +163,7 @@ def _copies(
             copy = replace(copy, created_at=have.created_at, accessed_on=have.accessed_on)
         if version.sealed is not None and (anew or have is None or have.sealed is None):
             context = encryption_context(target.arn, version.version_id)
-            sealed = deps.keys.seal(opened(version), key_id=target.kms_key_id, context=context)
+            sealed = seal(opened(version), key_id=target.kms_key_id, context=context)
             copies.append(replace(copy, sealed=sealed))
         elif have is None:
             copies.append(copy)

@@ -142,8 +142,20 @@ class Kms:
 
     def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
         """See ``Keyring.seal``. Raises ``AccessDeniedException`` too."""
+        return self._seal("GenerateDataKey", plaintext, key_id, context)
+
+    def encrypt(
+        self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]
+    ) -> Sealed:
+        """``seal``, for which the caller needs the right to ``Encrypt`` instead: so AWS replicates
+        to another account."""
+        return self._seal("Encrypt", plaintext, key_id, context)
+
+    def _seal(
+        self, action: str, plaintext: bytes, key_id: str | None, context: Mapping[str, str]
+    ) -> Sealed:
         key = self._key_of(key_id, context)
-        self._use("GenerateDataKey", key, context)
+        self._use(action, key, context)
         data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
         bound = _bound(key.arn, context)
         return Sealed(

@@ -223,12 +223,18 @@ class TestAssociating:
         assert ("secretsmanager:GetSecretValue", two.primary) in two.asked
 
     def test_takes_the_right_to_use_both_keys(self, two: Two) -> None:
-        """Denied by KMS, it does not begin."""
+        """Decrypt on the own one, Encrypt on the other's; denied by KMS, it does not begin."""
         replica = two.create()
         two.refuse.add("GenerateDataKey")
+        two.associate(replica)
+        two.owner(
+            "DisassociateCrossAccountReplica", SecretId="primary", CrossAccountReplicaARN=replica
+        )
+        two.owner.put("v1", secret="primary")
+        two.refuse.add("Encrypt")
         code, _ = two.refused(replica)
         assert code == "InvalidRequestException"
-        assert two.statuses() == (None, "Pending")
+        assert two.statuses() == (None, "Detached")
 
     def test_takes_a_replica_that_was_made_for_this_primary(self, two: Two) -> None:
         """Not any secret, nor another one's replica."""
