@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -41,9 +41,25 @@ class Authorise(Protocol):
     """The authoriser with the caller of this request filled in."""
 
     def __call__(
-        self, action: str, resource: str, *, named: str | None = None, **keys: str | list[str]
+        self,
+        action: str,
+        resource: str,
+        *,
+        named: str | None = None,
+        policies: Sequence[str] | None = None,
+        **keys: str | list[str],
     ) -> Access:
-        """Whether the caller may; ``named`` is the resource as the caller named it."""
+        """Whether the caller may.
+
+        Args:
+            action: ``service:Action``.
+            resource: the ARN; a secret's tags and policies are looked up in this transaction.
+            named: the resource as the caller named it.
+            policies: resource policies to decide by in place of the secret's own, for questions
+                such as "would these lock the caller out?". Such an answer is never let through in
+                audit-only mode.
+            keys: condition keys beside those of caller, secret and time.
+        """
         ...
 
 

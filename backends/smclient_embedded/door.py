@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -32,13 +32,14 @@ from smclient_embedded.errors import (
 from smclient_embedded.faults import Faults
 from smclient_embedded.finding import locate
 from smclient_embedded.ids import Ids
-from smclient_embedded.kms import Kms
+from smclient_embedded.kms import Kms, KmsAccessDenied
 from smclient_embedded.master import MasterKeyError, MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
 from smclient_embedded.quotas import Quotas, RateLimits
+from smclient_embedded.resource_policies import by_resource_policies
 from smclient_embedded.store.ports import Store, StoreError, Transaction
-from smclient_embedded.store.records import AuditRecord, VersionRecord
+from smclient_embedded.store.records import AuditRecord, KeyRecord, VersionRecord
 
 logger = logging.getLogger("smclient.embedded")
 
@@ -96,7 +97,15 @@ class Door:
         """The collaborators of an operation, in a transaction."""
         now = self.now()
         master = self.master.within(tx.setting)
-        kms = Kms(master, tx, context.scope, now, self.ids.uuid, self.metrics.kms_called)
+        kms = Kms(
+            master,
+            tx,
+            context.scope,
+            now,
+            self.ids.uuid,
+            self.metrics.kms_called,
+            functools.partial(self._permit, context),
+        )
         own_keys = self.store.keyring()
         return Deps(
             tx=tx,
@@ -196,13 +205,30 @@ class Door:
         resource: str,
         *,
         named: str | None = None,
+        policies: Sequence[str] | None = None,
         **keys: str | list[str],
     ) -> Access:
         parts = resource.split(":")
         owner = parts[4] if len(parts) > 4 else context.principal.account
+        if policies is not None:
+            return by_resource_policies(context.principal, action, resource, policies)
         return self.authoriser(
             AccessRequest(context.principal, action, resource, named or resource, owner, keys)
         )
+
+    def _permit(
+        self, context: RequestContext, action: str, key: KeyRecord, pairs: Mapping[str, str]
+    ) -> None:
+        """See ``kms.Permit``. Within an account nobody is refused yet."""
+        if key.scope.account == context.principal.account:
+            return
+        access = self._authorise(context, f"kms:{action}", key.arn)
+        if not access.allowed:
+            raise KmsAccessDenied(
+                f"User: {context.principal.arn} is not authorized to perform: kms:{action} "
+                f"on resource: {key.arn} {access.reason}",
+                self.ids.uuid(),
+            )
 
     def _record(
         self,

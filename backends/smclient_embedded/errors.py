@@ -158,6 +158,18 @@ def marked_for_deletion() -> InvalidRequestException:
     )
 
 
+def replica_is_read_only() -> InvalidParameterException:
+    """The secret follows its primary in another region."""
+    return InvalidParameterException(
+        "Operation not permitted on a replica secret. Call must be made in primary secret's region."
+    )
+
+
+def owned_by(service: str) -> InvalidRequestException:
+    """The secret is another AWS service's."""
+    return InvalidRequestException(f"Operation is not allowed on secret owned by {service}")
+
+
 def token_in_use(token: str, arn: str) -> ResourceExistsException:
     """A version of that id holds another value."""
     return ResourceExistsException(

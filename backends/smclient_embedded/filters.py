@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smclient_embedded.errors import InvalidParameterException
+from smclient_embedded.replication import primary_region
 from smclient_embedded.store.records import SecretRecord
 
 Wanted = Callable[[SecretRecord], bool]
@@ -27,6 +28,16 @@ def matches(filters: Sequence[Mapping[str, Any]]) -> Wanted:
     """
     tests = [_filter(f) for f in filters]
     return lambda secret: all(test(secret) for test in tests)
+
+
+def name_prefixes(filters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Prefixes one of which the name of every secret that passes has; none if there is no such
+    bound. Stores find names by these without looking at the others."""
+    for shape in filters:
+        values = [str(value) for value in shape.get("Values") or ()]
+        if shape.get("Key") == "name" and not any(value.startswith("!") for value in values):
+            return tuple(values)
+    return ()
 
 
 def _filter(shape: Mapping[str, Any]) -> Wanted:
@@ -69,12 +80,17 @@ def _everything(secret: SecretRecord, value: str) -> bool:
     return all(any(word.startswith(part) for word in words) for part in _words(value))
 
 
+def _starts(text: str | None, value: str) -> bool:
+    """Whether there is a text, and it starts so; nothing is found by an empty value."""
+    return (text or "").startswith(value or "\0")
+
+
 _TESTS: dict[str, Callable[[SecretRecord, str], bool]] = {
     "name": lambda secret, value: secret.name.startswith(value),
     "description": _description,
     "tag-key": lambda secret, value: any(k.startswith(value) for k, _ in secret.tags or ()),
     "tag-value": lambda secret, value: any(v.startswith(value) for _, v in secret.tags or ()),
-    "primary-region": lambda secret, value: (secret.primary_region or "").startswith(value or "\0"),
-    "owning-service": lambda secret, value: (secret.owning_service or "").startswith(value or "\0"),
+    "primary-region": lambda secret, value: _starts(primary_region(secret), value),
+    "owning-service": lambda secret, value: _starts(secret.owning_service, value),
     "all": _everything,
 }

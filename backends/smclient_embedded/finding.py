@@ -7,8 +7,11 @@ import re
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.errors import (
+    InvalidParameterException,
     ValidationException,
     marked_for_deletion,
+    owned_by,
+    replica_is_read_only,
     secret_not_found,
 )
 from smclient_embedded.store.ports import Transaction
@@ -68,3 +71,53 @@ def find_live_secret(context: RequestContext, deps: Deps, secret_id: str) -> Sec
     if found.deleted_at is not None:
         raise marked_for_deletion()
     return found
+
+
+def find_changeable_secret(context: RequestContext, deps: Deps, secret_id: str) -> SecretRecord:
+    """The secret of an id that the caller may change as far as the secret is concerned: alive, no
+    replica, and not another service's.
+
+    Raises:
+        ValidationException, ResourceNotFoundException, InvalidRequestException
+        InvalidParameterException: it is a replica.
+    """
+    found = find_secret(context, deps, secret_id)
+    check_changeable(context, found)
+    if found.deleted_at is not None:
+        raise marked_for_deletion()
+    return found
+
+
+def check_changeable(context: RequestContext, secret: SecretRecord) -> None:
+    """Refuse a replica, which only its primary changes, and a secret that another service owns,
+    unless that service asks.
+
+    Raises:
+        InvalidParameterException, InvalidRequestException
+    """
+    if secret.primary_region is not None:
+        raise replica_is_read_only()
+    owner = secret.owning_service
+    if owner is not None and owner != owning_service(context):
+        raise owned_by(owner)
+
+
+def check_own_value(secret: SecretRecord) -> None:
+    """Refuse to touch values and labels that come from a primary in another account.
+
+    Raises:
+        InvalidParameterException
+    """
+    primary = secret.cross_account_primary
+    if primary is not None:
+        raise InvalidParameterException(
+            "Operation not permitted on a cross-account replica secret: its value comes from "
+            f"{primary.arn}. Call StopReplicationToReplica first."
+        )
+
+
+def owning_service(context: RequestContext) -> str | None:
+    """The short name of the AWS service that asks, ``events`` for ``events.amazonaws.com``, if one
+    does."""
+    is_service = context.principal.kind == "service"
+    return context.principal.arn.partition(".")[0] if is_service else None

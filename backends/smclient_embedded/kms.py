@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -17,9 +17,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from smclient_embedded.errors import (
+    AccessDeniedException,
     DecryptionFailure,
     EncryptionFailure,
     InvalidParameterException,
+    ServiceError,
 )
 from smclient_embedded.master import MasterKey, MasterKeyError, Wrapping
 from smclient_embedded.store.ports import Keyring
@@ -28,15 +30,23 @@ from smclient_embedded.store.records import KeyRecord, Scope, Sealed, VersionRec
 __all__ = [
     "MANAGED_ALIAS",
     "Kms",
+    "KmsAccessDenied",
     "MasterKey",
     "MasterKeyError",
     "encryption_context",
     "open_version",
+    "said_by_kms",
 ]
 
 MANAGED_ALIAS = "alias/aws/secretsmanager"
+VALIDATION = "RequestToValidateKeyAccess"
+"""The version that AWS names where it tries a key that a secret is to be put under."""
+
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_CANNOT_ENCRYPT = "Secrets Manager can't encrypt the secret value: "
+_CANNOT_DECRYPT = "Secrets Manager can't decrypt the secret value: "
+_INVALID_KEY = "The operation failed because of an invalid KMS key: "
 
 
 def encryption_context(arn: str, version_id: str) -> dict[str, str]:
@@ -53,9 +63,7 @@ def open_version(keys: Keyring, version: VersionRecord) -> bytes:
     if version.sealed is None:
         return b""
     if dict(version.sealed.context) != encryption_context(version.arn, version.version_id):
-        raise DecryptionFailure(
-            "Secrets Manager can't decrypt the secret value: it was sealed for another version"
-        )
+        raise DecryptionFailure(f"{_CANNOT_DECRYPT}it was sealed for another version")
     return keys.open(version.sealed)
 
 
@@ -75,18 +83,54 @@ class KeyRepository(Protocol):
         ...
 
 
+class KmsAccessDenied(AccessDeniedException):
+    """The caller may not use a key. ``said`` is how KMS itself puts it, ``User: … is not authorized
+    to perform: kms:Decrypt …``; the service says less."""
+
+    def __init__(self, said: str, request_id: str) -> None:
+        super().__init__("Access to KMS is not allowed")
+        self.said = f"{said} {_tail('AccessDeniedException', request_id)}"
+
+    @property
+    def code(self) -> str:
+        """As any other denial."""
+        return "AccessDeniedException"
+
+
+def said_by_kms(error: ServiceError) -> str:
+    """KMS's part of a refusal, without what the service says before it."""
+    if isinstance(error, KmsAccessDenied):
+        return error.said
+    text = str(error)
+    for before in (_CANNOT_ENCRYPT, _CANNOT_DECRYPT, _INVALID_KEY):
+        text = text.removeprefix(before)
+    return text
+
+
 CountUse = Callable[[str, KeyRecord], object]
-"""Is told of each call that AWS would make to KMS, ``GenerateDataKey`` or ``Decrypt``, and its
-key."""
+"""Is told of each call that AWS would make to KMS (``GenerateDataKey``, ``Decrypt``, ``Encrypt``),
+and its key."""
+
+Permit = Callable[[str, KeyRecord, Mapping[str, str]], object]
+"""Is asked before each use of a key for a caller: the action without ``kms:``, the key, and the
+encryption context. Raises ``AccessDeniedException`` if the caller may not."""
 
 
 def _uncounted(action: str, key: KeyRecord) -> None:
     """Nobody counts."""
 
 
+def _anyone(action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
+    """Nobody is kept from a key: for the service's own business."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kms:
-    """The keys of one scope, in one transaction: the ``Keyring`` of stores without their own."""
+    """KMS in one transaction: the ``Keyring`` of stores without their own.
+
+    Keys are looked for in ``scope``, or where the secret is that the encryption context names: its
+    default key and its aliases are there, whoever calls.
+    """
 
     master: Wrapping
     keys: KeyRepository
@@ -94,50 +138,58 @@ class Kms:
     now: datetime
     new_id: Callable[[], str]
     used: CountUse = _uncounted
+    permit: Permit = _anyone
 
     def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
-        """See ``Keyring.seal``."""
-        key = self.managed_key() if key_id is None else self.resolve(key_id)
-        if key.state != "Enabled":
-            raise EncryptionFailure(
-                f"Secrets Manager can't encrypt the secret value: {_unusable(key, self.new_id())}"
-            )
-        self.used("GenerateDataKey", key)
+        """See ``Keyring.seal``. Raises ``AccessDeniedException`` too."""
+        return self._seal("GenerateDataKey", plaintext, key_id, context)
+
+    def encrypt(
+        self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]
+    ) -> Sealed:
+        """``seal``, for which the caller needs the right to ``Encrypt`` instead: so AWS replicates
+        to another account."""
+        return self._seal("Encrypt", plaintext, key_id, context)
+
+    def _seal(
+        self, action: str, plaintext: bytes, key_id: str | None, context: Mapping[str, str]
+    ) -> Sealed:
+        key = self._key_of(key_id, context)
+        self._use(action, key, context)
         data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
         bound = _bound(key.arn, context)
-        wrapping_nonce = os.urandom(_NONCE_BYTES)
-        wrapped = self._cipher(key).encrypt(wrapping_nonce, data_key, bound)
         return Sealed(
             key_id=key.arn,
-            wrapped_key=wrapping_nonce + wrapped,
+            wrapped_key=self._wrap(key, data_key, context),
             nonce=nonce,
             ciphertext=AESGCM(data_key).encrypt(nonce, plaintext, bound),
             context=dict(context),
         )
 
     def open(self, sealed: Sealed) -> bytes:
-        """See ``Keyring.open``."""
-        key = self.keys.key(sealed.key_id)
-        if key is None:
-            raise DecryptionFailure(
-                f"Secrets Manager can't decrypt the secret value: Key '{sealed.key_id}' does not "
-                f"exist {_tail('NotFoundException', self.new_id())}"
-            )
-        if key.state != "Enabled":
-            raise DecryptionFailure(
-                f"Secrets Manager can't decrypt the secret value: {_unusable(key, self.new_id())}"
-            )
-        self.used("Decrypt", key)
-        bound = _bound(key.arn, sealed.context)
-        nonce, wrapped = sealed.wrapped_key[:_NONCE_BYTES], sealed.wrapped_key[_NONCE_BYTES:]
+        """See ``Keyring.open``. Any one of a value's keys opens it; where none can, the first one
+        says why. Raises ``AccessDeniedException`` too."""
+        data_key = self._data_key(sealed)
+        bound = _bound(sealed.key_id, sealed.context)
         try:
-            data_key = self._cipher(key).decrypt(nonce, wrapped, bound)
             return AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, bound)
         except InvalidTag:
-            raise DecryptionFailure(
-                "Secrets Manager can't decrypt the secret value: the ciphertext was changed or "
-                f"moved {_tail('InvalidCiphertextException', self.new_id())}"
-            ) from None
+            raise self._tampered() from None
+
+    def wrapped_anew(self, sealed: Sealed, key_id: str | None) -> Sealed:
+        """The same value, which another key opens from now on as well: its data key is wrapped once
+        more. The value itself is not touched.
+
+        Raises:
+            DecryptionFailure, EncryptionFailure, AccessDeniedException: a key is of no use.
+        """
+        key = self._key_of(key_id, sealed.context)
+        if key.arn in sealed.key_ids:
+            return sealed
+        data_key = self._data_key(sealed)
+        self._use("Encrypt", key, sealed.context)
+        wrapped = self._wrap(key, data_key, sealed.context)
+        return replace(sealed, also=(*sealed.also, (key.arn, wrapped)))
 
     def managed_key(self) -> KeyRecord:
         """``alias/aws/secretsmanager`` of this scope, made when first used."""
@@ -163,49 +215,107 @@ class Kms:
         return record
 
     def resolve(self, key_id: str) -> KeyRecord:
-        """The key of an id, an ARN or an alias, in AWS's words if there is none.
+        """The key of an id, an ARN or an alias, in AWS's words if there is none. An ARN reaches
+        other accounts, too.
 
         Raises:
             InvalidParameterException
         """
-        place = f"arn:aws:kms:{self.scope.region}:{self.scope.account}"
-        short = key_id.removeprefix(place + ":")
-        if short == MANAGED_ALIAS:
+        place, short = self._place_of(key_id)
+        home = f"arn:aws:kms:{place.region}:{place.account}"
+        if short == MANAGED_ALIAS and place == self.scope:
             return self.managed_key()
-        for key in self.keys.keys(self.scope):
+        for key in self.keys.keys(place):
             if short in (key.key_id, "key/" + key.key_id, key.arn) or short == key.alias:
                 return key
         if short.startswith("alias/"):
-            said = f"Alias {place}:{short} is not found."
+            said = f"Alias {home}:{short} is not found."
         elif short.startswith(("key/", "arn:")) or short.count("-") == 4:
-            arn = short if short.startswith("arn:") else f"{place}:key/{short.removeprefix('key/')}"
+            arn = short if short.startswith("arn:") else f"{home}:key/{short.removeprefix('key/')}"
             said = f"Key '{arn}' does not exist"
         else:
             said = f"Invalid keyId '{short}'"
         raise InvalidParameterException(
-            f"The operation failed because of an invalid KMS key: {said} "
-            f"{_tail('NotFoundException', self.new_id())}"
+            f"{_INVALID_KEY}{said} {_tail('NotFoundException', self.new_id())}"
         )
 
-    def check_usable(self, key_id: str) -> None:
+    def check_usable(self, key_id: str, secret_arn: str) -> None:
         """Refuse a key that a secret cannot be put under, in AWS's words.
 
         Raises:
             InvalidParameterException: there is no such key, or it is not enabled.
+            AccessDeniedException: the caller may not use it.
         """
-        key = self.resolve(key_id)
+        context = encryption_context(secret_arn, VALIDATION)
+        key = self._key_of(key_id, context)
         if key.state == "Disabled":
             raise InvalidParameterException(
                 "The operation failed because the specified KMS key is disabled."
             )
         if key.state != "Enabled":
-            raise InvalidParameterException(
-                "The operation failed because of an invalid KMS key: "
-                f"{_unusable(key, self.new_id())}"
-            )
+            raise InvalidParameterException(f"{_INVALID_KEY}{_unusable(key, self.new_id())}")
         if not key.managed:  # AWS tries a customer key with an empty value
-            self.used("GenerateDataKey", key)
-            self.used("Decrypt", key)
+            for action in ("GenerateDataKey", "Decrypt"):
+                self._use(action, key, context)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _key_of(self, key_id: str | None, context: Mapping[str, str]) -> KeyRecord:
+        parts = context.get("SecretARN", "").split(":")
+        home = self if len(parts) < 5 else replace(self, scope=Scope(parts[4], parts[3]))
+        return home.managed_key() if key_id is None else home.resolve(key_id)
+
+    def _place_of(self, key_id: str) -> tuple[Scope, str]:
+        """The scope that a key is looked for in, and what it is called there."""
+        parts = key_id.split(":", 5)
+        if len(parts) == 6 and parts[:3] == ["arn", "aws", "kms"] and parts[3] == self.scope.region:
+            return Scope(parts[4], parts[3]), parts[5]
+        return self.scope, key_id
+
+    def _data_key(self, sealed: Sealed) -> bytes:
+        first: ServiceError | None = None
+        for key_id, wrapped in ((sealed.key_id, sealed.wrapped_key), *sealed.also):
+            try:
+                return self._unwrap(key_id, wrapped, sealed.context)
+            except (DecryptionFailure, AccessDeniedException) as error:
+                first = first or error
+        raise first or self._tampered()
+
+    def _unwrap(self, key_id: str, wrapped: bytes, context: Mapping[str, str]) -> bytes:
+        key = self.keys.key(key_id)
+        if key is None:
+            raise DecryptionFailure(
+                f"{_CANNOT_DECRYPT}Key '{key_id}' does not exist "
+                f"{_tail('NotFoundException', self.new_id())}"
+            )
+        self._use("Decrypt", key, context)
+        nonce, sealed_key = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        try:
+            return self._cipher(key).decrypt(nonce, sealed_key, _bound(key.arn, context))
+        except InvalidTag:
+            raise self._tampered() from None
+
+    def _wrap(self, key: KeyRecord, data_key: bytes, context: Mapping[str, str]) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher(key).encrypt(nonce, data_key, _bound(key.arn, context))
+
+    def _use(self, action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
+        """What each use of a key begins with: may the caller, is the key in use, then count it."""
+        self.permit(action, key, context)
+        if key.state != "Enabled":
+            failure, prefix = (
+                (DecryptionFailure, _CANNOT_DECRYPT)
+                if action == "Decrypt"
+                else (EncryptionFailure, _CANNOT_ENCRYPT)
+            )
+            raise failure(prefix + _unusable(key, self.new_id()))
+        self.used(action, key)
+
+    def _tampered(self) -> DecryptionFailure:
+        return DecryptionFailure(
+            f"{_CANNOT_DECRYPT}the ciphertext was changed or moved "
+            f"{_tail('InvalidCiphertextException', self.new_id())}"
+        )
 
     def _cipher(self, key: KeyRecord) -> AESGCM:
         return AESGCM(self.master.unwrap(key.wrapped_material, key.arn))

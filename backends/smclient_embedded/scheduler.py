@@ -12,6 +12,7 @@ from smclient.backend import Backend
 from smclient_embedded.audit import service_event
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.following import replicate_changes
 from smclient_embedded.rotation import machine
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord
@@ -31,6 +32,7 @@ class Done:
     deleted: tuple[str, ...] = ()
     rotated: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    keys_deleted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Scheduler:
         A function is called outside any transaction. Before its result is written the fence is
         compared, so that a node that lost its lease meanwhile writes nothing.
         """
-        deleted = self._delete_due()
+        deleted, keys_deleted = self._delete_due()
         self._begin_due()
         rotated: list[str] = []
         failed: list[str] = []
@@ -56,9 +58,10 @@ class Scheduler:
             done = self._run(job)
             if done is not None:
                 (rotated if done else failed).append(job.arn)
-        return Done(tuple(deleted), tuple(rotated), tuple(failed))
+        return Done(tuple(deleted), tuple(rotated), tuple(failed), tuple(keys_deleted))
 
-    def _delete_due(self) -> list[str]:
+    def _delete_due(self) -> tuple[list[str], list[str]]:
+        """Delete secrets and KMS keys whose time is over; the ARNs of both."""
         with self.door.store.transaction(write=True) as tx:
             due = tx.secrets_to_delete(self.door.now(), BATCH)
             for secret in due:
@@ -66,7 +69,10 @@ class Scheduler:
                 self._event(
                     tx, secret.scope, "EndSecretVersionDelete", ARN=secret.arn, Name=secret.name
                 )
-        return [secret.arn for secret in due]
+            keys = tx.keys_to_delete(self.door.now(), BATCH)
+            for key in keys:
+                tx.remove_key(key.arn)
+        return [secret.arn for secret in due], [key.arn for key in keys]
 
     def _begin_due(self) -> None:
         with self.door.store.transaction(write=True) as tx:
@@ -74,6 +80,7 @@ class Scheduler:
                 if not machine.in_progress(tx, secret.arn):
                     deps = self.deps_for(secret.scope, tx)
                     machine.begin(tx, deps.keys, secret, deps.ids.uuid(), now=deps.now)
+                    replicate_changes(deps, secret)
 
     def _claim(self) -> list[RotationJob]:
         now = self.door.now()
@@ -134,6 +141,7 @@ class Scheduler:
             )
             return False
         machine.complete(job, tx, secret, now=now)
+        replicate_changes(self.deps_for(secret.scope, tx), secret)
         self._event(tx, secret.scope, _name(job, "Succeeded"), SecretId=job.arn)
         return True
 

@@ -21,6 +21,7 @@ from smclient_embedded.door import Door
 from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
 from smclient_embedded.ids import Ids, SystemIds
+from smclient_embedded.keys import Keys
 from smclient_embedded.master import MasterKey, MasterKeys, recognised
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
@@ -50,6 +51,7 @@ class EmbeddedService(Upkeep):
     Attributes:
         faults: faults on purpose, see ``smclient_embedded.faults``.
         audit: the trail, see ``smclient_embedded.audit``.
+        keys: KMS keys are disabled, enabled and deleted here, see ``smclient_embedded.keys``.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -102,6 +104,8 @@ class EmbeddedService(Upkeep):
             quotas=quotas,
             rate_limits=rates,
         )
+        self._home = Scope(self.account, self.region)
+        self.keys = Keys(self._store, self._deps_for, self._home)
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
         )
@@ -222,8 +226,8 @@ class EmbeddedService(Upkeep):
     # --- running and looking ----------------------------------------------------------------------
 
     def run_due(self) -> Done:
-        """Run the rotations and deletions that are due now, and return what was done. Writes what
-        audit holds back, too."""
+        """Run the rotations and deletions (of secrets and of KMS keys) that are due now, and return
+        what was done. Writes what audit holds back, too."""
         done = self._scheduler.run_due()
         self.audit.flush()
         return done

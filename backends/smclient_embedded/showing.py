@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from smclient_embedded.labels import labels_of
+from smclient_embedded.replication import primary_region
 from smclient_embedded.store.records import RotationSettings, SecretRecord
 
 _ONE_SECOND = timedelta(seconds=1)
@@ -27,7 +28,8 @@ def metadata(
         "LastAccessedDate": midnight(secret.accessed_on) if secret.accessed_on else None,
         "DeletedDate": secret.deleted_at,
         "OwningService": secret.owning_service,
-        "PrimaryRegion": secret.primary_region,
+        "Type": secret.secret_type,
+        "PrimaryRegion": primary_region(secret),
         versions_as: {v: labels_of(labels, v) for v in dict.fromkeys(labels.values())} or None,
     }
     if secret.tags is not None:

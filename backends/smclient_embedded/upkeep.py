@@ -5,15 +5,18 @@ The part of ``EmbeddedService`` that no request needs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from smclient.backend import BackendUrl
 from smclient.clock import SYSTEM_CLOCK
+from smclient.errors import ConfigError
 from smclient.pricing import Cost, PriceBook
 from smclient_embedded import metrics
 from smclient_embedded.backup import read_backup, write_backup
 from smclient_embedded.door import Door
+from smclient_embedded.finding import locate
 from smclient_embedded.master import MasterKey, named_master_key
 from smclient_embedded.metrics import Resources
 from smclient_embedded.store import Scope, Store, load_store
@@ -23,6 +26,7 @@ class Upkeep:
     """Needs an open door."""
 
     _door: Door
+    _home: Scope
 
     def metrics(self) -> list[dict[str, Any]]:
         """CloudWatch-shaped counts: CallCount of the calls so far, and ResourceCount."""
@@ -95,6 +99,19 @@ class Upkeep:
             MasterKeyError, StoreError: nothing was changed.
         """
         return self._door.master.rotate(self._door.store, new)
+
+    def set_owning_service(self, secret_id: str, service: str | None) -> None:
+        """Say that a secret is another AWS service's (``rds``, ``events``): then nobody else may
+        change or delete it, as in AWS. ``None`` gives it back.
+
+        Raises:
+            ConfigError: there is no such secret in the service's own account and region.
+        """
+        with self._door.store.transaction(write=True) as tx:
+            secret = locate(tx, self._home, secret_id)
+            if secret is None:
+                raise ConfigError(f"there is no secret {secret_id!r} to be owned by a service")
+            tx.put_secret(replace(secret, owning_service=service))
 
     def _resources(self) -> dict[Scope, Resources]:
         with self._door.store.transaction(write=False) as tx:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smclient.secret import AWSCURRENT
+from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import (
     InvalidParameterException,
@@ -16,7 +17,7 @@ from smclient_embedded.errors import (
     token_missing,
     version_not_found,
 )
-from smclient_embedded.kms import encryption_context, open_version
+from smclient_embedded.kms import MANAGED_ALIAS, encryption_context, open_version
 from smclient_embedded.labels import labels_of
 from smclient_embedded.store.records import SecretRecord, VersionRecord
 
@@ -71,6 +72,20 @@ def check_replay(deps: Deps, version: VersionRecord, request: Request) -> None:
     same_kind = version.kind == ("binary" if binary else "string")
     if not (same_kind and hmac.compare_digest(open_version(deps.keys, version), value)):
         raise token_in_use(version.version_id, version.arn)
+
+
+def refuse_foreign_default_key(context: RequestContext, secret: SecretRecord) -> None:
+    """The default key cannot be shared between accounts, whatever the policies say.
+
+    Raises:
+        InvalidRequestException: it is the secret's, and the caller is of another account.
+    """
+    foreign = secret.scope.account != context.principal.account
+    if foreign and secret.kms_key_id in (None, MANAGED_ALIAS):
+        raise InvalidRequestException(
+            "You can't access a secret from a different AWS account if you encrypt the secret "
+            "with the default KMS service key."
+        )
 
 
 def find_version(deps: Deps, secret: SecretRecord, request: Request) -> VersionRecord:

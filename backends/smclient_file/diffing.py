@@ -29,6 +29,20 @@ class Difference:
         }
 
 
+_FIELDS = {
+    "description": "description",
+    "kms_key_id": "KMS key",
+    "rotation": "rotation",
+    "policies": "policy",
+    "owning_service": "owning service",
+    "secret_type": "type",
+    "primary_region": "primary region",
+    "replicas": "replicas",
+    "cross_account_primary": "cross-account primary",
+}
+"""Fields of a secret that a change is told of, and what they are called."""
+
+
 def differences(old: Tables, new: Tables) -> list[Difference]:
     """What differs, by name. Secrets whose lines are the same are not even read."""
     found: list[Difference] = []
@@ -48,9 +62,9 @@ def differences(old: Tables, new: Tables) -> list[Difference]:
 def _details(old: Content, new: Content) -> Iterator[str]:
     if old.record.name != new.record.name:
         yield f"name was {old.record.name}"
-    for field in ("description", "kms_key_id", "rotation", "policies"):
+    for field, called in _FIELDS.items():
         if getattr(old.record, field) != getattr(new.record, field):
-            yield field.replace("kms_key_id", "KMS key").replace("policies", "policy")
+            yield called
     yield from _keys("tag", dict(old.record.tags or ()), dict(new.record.tags or ()))
     if old.record.deleted_at != new.record.deleted_at:
         yield "marked for deletion" if new.record.deleted_at else "restored"

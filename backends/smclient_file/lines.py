@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from smclient_embedded.store import (
+    CrossAccountPrimary,
+    Replica,
+    ReplicationStatus,
     RotationJob,
     RotationSettings,
     Scope,
@@ -18,9 +20,21 @@ from smclient_embedded.store import (
 )
 from smclient_file.crypto import Place, Value
 from smclient_file.format import parse_object
+from smclient_file.members import (
+    count_of,
+    list_of,
+    moment_of,
+    optional_moment,
+    optional_text,
+    pairs_of,
+    text_of,
+    texts_of,
+    time_text,
+)
 from smclient_file.slots import canonical, packed, unpacked
 
 _KEY_ID = "smstore"
+_STATUSES: tuple[ReplicationStatus, ...] = get_args(ReplicationStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,7 @@ def content_of(block: bytes, store_id: str) -> Content:
 
 def secret_line(record: SecretRecord, sequence: int) -> bytes:
     """The line of a secret. ``accessed_on`` is not in it: reading a secret writes nothing."""
-    rotation = record.rotation
+    rotation, primary = record.rotation, record.cross_account_primary
     return _line(
         t="secret",
         arn=record.arn,
@@ -122,17 +136,20 @@ def secret_line(record: SecretRecord, sequence: int) -> bytes:
         region=record.scope.region,
         name=record.name,
         seq=sequence,
-        created=_time(record.created_at),
-        changed=_time(record.changed_at),
+        created=time_text(record.created_at),
+        changed=time_text(record.changed_at),
         description=record.description,
         kms_key_id=record.kms_key_id,
-        deleted=_time(record.deleted_at),
-        delete_after=_time(record.delete_after),
+        deleted=time_text(record.deleted_at),
+        delete_after=time_text(record.delete_after),
         tags=None if record.tags is None else [list(tag) for tag in record.tags],
         rotation=None if rotation is None else _rotation_fields(rotation),
         policies=dict(record.policies) or None,
         owning_service=record.owning_service,
         primary_region=record.primary_region,
+        type=record.secret_type,
+        replicas=[_replica_fields(replica) for replica in record.replicas] or None,
+        primary=None if primary is None else _primary_fields(primary),
     )
 
 
@@ -145,7 +162,7 @@ def version_line(row: VersionRow, stages: Sequence[str]) -> bytes:
         arn=record.arn,
         id=record.version_id,
         seq=row.sequence,
-        created=_time(record.created_at),
+        created=time_text(record.created_at),
         stages=list(stages),
         kind=record.kind,
         epoch=None if own is None else own.epoch,
@@ -154,6 +171,9 @@ def version_line(row: VersionRow, stages: Sequence[str]) -> bytes:
         wdk=None if sealed is None else packed(sealed.wrapped_key),
         n=None if sealed is None else packed(sealed.nonce),
         ct=None if sealed is None else packed(sealed.ciphertext),
+        also=None
+        if sealed is None or not sealed.also
+        else [[key, packed(wrapped)] for key, wrapped in sealed.also],
     )
 
 
@@ -163,12 +183,12 @@ def job_line(job: RotationJob) -> bytes:
         t="job",
         arn=job.arn,
         token=job.token,
-        asked=_time(job.asked_at),
-        due=_time(job.due_at),
+        asked=time_text(job.asked_at),
+        due=time_text(job.due_at),
         test_only=job.test_only,
         attempts=job.attempts,
         owner=job.owner,
-        leased_until=_time(job.leased_until),
+        leased_until=time_text(job.leased_until),
         fence=job.fence,
         last_error=job.last_error,
     )
@@ -189,8 +209,8 @@ def setting_line(name: str, epoch: int, value: Value) -> bytes:
 def setting_of(line: bytes) -> tuple[str, int, Value]:
     """Name, epoch and sealed value of a setting. Raises ``ValueError``."""
     fields = _object(line.removesuffix(b"\n"), "setting")
-    name, epoch = _text(fields, "name"), _count(fields, "epoch")
-    value = Value(*(unpacked(_text(fields, part)) for part in ("wdk", "n", "ct")))
+    name, epoch = text_of(fields, "name"), count_of(fields, "epoch")
+    value = Value(*(unpacked(text_of(fields, part)) for part in ("wdk", "n", "ct")))
     if setting_line(name, epoch, value) != line:
         raise ValueError("a setting is not in the one form that the format has")
     return name, epoch, value
@@ -230,42 +250,46 @@ def _object(line: bytes, kind: str) -> dict[str, Any]:
 def _secret(fields: dict[str, Any]) -> tuple[SecretRecord, int]:
     tags, rotation = fields.get("tags"), fields.get("rotation")
     record = SecretRecord(
-        arn=_text(fields, "arn"),
-        scope=Scope(_text(fields, "account"), _text(fields, "region")),
-        name=_text(fields, "name"),
-        created_at=_moment(fields, "created"),
-        changed_at=_moment(fields, "changed"),
-        description=_optional_text(fields, "description"),
-        kms_key_id=_optional_text(fields, "kms_key_id"),
-        deleted_at=_optional_moment(fields, "deleted"),
-        delete_after=_optional_moment(fields, "delete_after"),
-        tags=None if tags is None else _pairs(tags),
+        arn=text_of(fields, "arn"),
+        scope=Scope(text_of(fields, "account"), text_of(fields, "region")),
+        name=text_of(fields, "name"),
+        created_at=moment_of(fields, "created"),
+        changed_at=moment_of(fields, "changed"),
+        description=optional_text(fields, "description"),
+        kms_key_id=optional_text(fields, "kms_key_id"),
+        deleted_at=optional_moment(fields, "deleted"),
+        delete_after=optional_moment(fields, "delete_after"),
+        tags=None if tags is None else pairs_of(tags),
         rotation=None if rotation is None else _rotation(rotation),
-        policies=_texts(fields.get("policies", {})),
-        owning_service=_optional_text(fields, "owning_service"),
-        primary_region=_optional_text(fields, "primary_region"),
+        policies=texts_of(fields.get("policies", {})),
+        owning_service=optional_text(fields, "owning_service"),
+        primary_region=optional_text(fields, "primary_region"),
+        secret_type=optional_text(fields, "type"),
+        replicas=tuple(_replica(replica) for replica in list_of(fields, "replicas")),
+        cross_account_primary=_primary(fields["primary"]) if "primary" in fields else None,
     )
-    return record, _count(fields, "seq")
+    return record, count_of(fields, "seq")
 
 
 def _version(fields: dict[str, Any], store_id: str) -> tuple[VersionRow, list[str]]:
     if fields.get("t") != "version" or fields.get("kind") not in ("string", "binary"):
         raise ValueError("a version line was expected")
-    arn, version_id, stages = _text(fields, "arn"), _text(fields, "id"), fields.get("stages")
+    arn, version_id, stages = text_of(fields, "arn"), text_of(fields, "id"), fields.get("stages")
     if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
         raise ValueError("a version's labels are no list of texts")
     sealed = None
     if "wdk" in fields:
-        value = Value(*(unpacked(_text(fields, part)) for part in ("wdk", "n", "ct")))
+        value = Value(*(unpacked(text_of(fields, part)) for part in ("wdk", "n", "ct")))
         if "epoch" in fields:
-            own = OwnKey(store_id, _count(fields, "epoch"), fields["kind"])
+            own = OwnKey(store_id, count_of(fields, "epoch"), fields["kind"])
             sealed = own_sealed(Place(arn, version_id, fields["kind"]), own, value)
         else:
-            context = _texts(fields.get("context"))
-            key = _text(fields, "key")
-            sealed = Sealed(key, value.wrapped_key, value.nonce, value.ciphertext, context)
-    record = VersionRecord(arn, version_id, _moment(fields, "created"), fields["kind"], sealed)
-    return VersionRow(record, _count(fields, "seq")), stages
+            context = texts_of(fields.get("context"))
+            key = text_of(fields, "key")
+            also = tuple((of, unpacked(held)) for of, held in pairs_of(fields.get("also", [])))
+            sealed = Sealed(key, value.wrapped_key, value.nonce, value.ciphertext, context, also)
+    record = VersionRecord(arn, version_id, moment_of(fields, "created"), fields["kind"], sealed)
+    return VersionRow(record, count_of(fields, "seq")), stages
 
 
 def _job(fields: dict[str, Any]) -> RotationJob:
@@ -273,16 +297,16 @@ def _job(fields: dict[str, Any]) -> RotationJob:
     if not isinstance(test_only, bool):
         raise ValueError("a job's 'test_only' is neither true nor false")
     return RotationJob(
-        arn=_text(fields, "arn"),
-        token=_text(fields, "token"),
-        asked_at=_moment(fields, "asked"),
-        due_at=_moment(fields, "due"),
+        arn=text_of(fields, "arn"),
+        token=text_of(fields, "token"),
+        asked_at=moment_of(fields, "asked"),
+        due_at=moment_of(fields, "due"),
         test_only=test_only,
-        attempts=_count(fields, "attempts"),
-        owner=_optional_text(fields, "owner"),
-        leased_until=_optional_moment(fields, "leased_until"),
-        fence=_count(fields, "fence"),
-        last_error=_optional_text(fields, "last_error"),
+        attempts=count_of(fields, "attempts"),
+        owner=optional_text(fields, "owner"),
+        leased_until=optional_moment(fields, "leased_until"),
+        fence=count_of(fields, "fence"),
+        last_error=optional_text(fields, "last_error"),
     )
 
 
@@ -293,9 +317,9 @@ def _rotation_fields(settings: RotationSettings) -> dict[str, Any]:
         "days": settings.automatically_after_days,
         "duration": settings.duration,
         "schedule": settings.schedule_expression,
-        "last": _time(settings.last_rotated_at),
-        "next": _time(settings.next_rotation_at),
-        "window_ends": _time(settings.window_ends_at),
+        "last": time_text(settings.last_rotated_at),
+        "next": time_text(settings.next_rotation_at),
+        "window_ends": time_text(settings.window_ends_at),
     }
     return {name: value for name, value in members.items() if value is not None}
 
@@ -305,62 +329,50 @@ def _rotation(fields: Any) -> RotationSettings:
         raise ValueError("the rotation settings are not what they should be")
     return RotationSettings(
         enabled=fields["enabled"],
-        function_arn=_optional_text(fields, "function"),
-        automatically_after_days=_count(fields, "days") if "days" in fields else None,
-        duration=_optional_text(fields, "duration"),
-        schedule_expression=_optional_text(fields, "schedule"),
-        last_rotated_at=_optional_moment(fields, "last"),
-        next_rotation_at=_optional_moment(fields, "next"),
-        window_ends_at=_optional_moment(fields, "window_ends"),
+        function_arn=optional_text(fields, "function"),
+        automatically_after_days=count_of(fields, "days") if "days" in fields else None,
+        duration=optional_text(fields, "duration"),
+        schedule_expression=optional_text(fields, "schedule"),
+        last_rotated_at=optional_moment(fields, "last"),
+        next_rotation_at=optional_moment(fields, "next"),
+        window_ends_at=optional_moment(fields, "window_ends"),
     )
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _replica_fields(replica: Replica) -> dict[str, str]:
+    members = {
+        "arn": replica.arn,
+        "kms_key_id": replica.kms_key_id,
+        "status": replica.status,
+        "message": replica.message,
+        "role": replica.role_arn,
+    }
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise ValueError(f"{name!r} is no text")
-    return value
+def _replica(fields: Any) -> Replica:
+    given = texts_of(fields)
+    return Replica(
+        arn=text_of(given, "arn"),
+        kms_key_id=given.get("kms_key_id"),
+        status=_status(given),
+        message=given.get("message"),
+        role_arn=given.get("role"),
+    )
 
 
-def _optional_text(fields: Mapping[str, Any], name: str) -> str | None:
-    return _text(fields, name) if name in fields else None
+def _primary_fields(primary: CrossAccountPrimary) -> dict[str, str]:
+    members = {"arn": primary.arn, "status": primary.status, "message": primary.message}
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _moment(fields: Mapping[str, Any], name: str) -> datetime:
-    return datetime.fromisoformat(_text(fields, name))
+def _primary(fields: Any) -> CrossAccountPrimary:
+    given = texts_of(fields)
+    return CrossAccountPrimary(text_of(given, "arn"), _status(given), given.get("message"))
 
 
-def _optional_moment(fields: Mapping[str, Any], name: str) -> datetime | None:
-    return _moment(fields, name) if name in fields else None
-
-
-def _count(fields: Mapping[str, Any], name: str) -> int:
-    value = fields.get(name)
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{name!r} is no count")
-    return value
-
-
-def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError("an object of texts was expected")
-    return value
-
-
-def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, list):
-        raise ValueError("the tags are no list")
-    pairs: list[tuple[str, str]] = []
-    for pair in value:
-        if (
-            not isinstance(pair, list)
-            or len(pair) != 2
-            or not all(isinstance(p, str) for p in pair)
-        ):
-            raise ValueError("a tag is no pair of texts")
-        pairs.append((pair[0], pair[1]))
-    return tuple(pairs)
+def _status(fields: Mapping[str, Any]) -> ReplicationStatus:
+    for status in _STATUSES:
+        if fields.get("status") == status:
+            return status
+    raise ValueError("a replica has a status that there is not")

@@ -216,6 +216,9 @@ class _Merging:
             ),
             owning_service=one("owner", lambda record: record.owning_service),
             primary_region=one("primary region", lambda record: record.primary_region),
+            secret_type=one("type", lambda record: record.secret_type),
+            replicas=one("replicas", lambda record: record.replicas),
+            cross_account_primary=one("primary", lambda record: record.cross_account_primary),
         )
 
     def _each(

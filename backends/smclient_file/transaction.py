@@ -134,6 +134,10 @@ class FileTransaction(FileView):
         self._must_write()
         self._keys[record.arn] = record
 
+    def remove_key(self, arn: str) -> None:
+        self._must_write()
+        self._keys[arn] = None
+
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
         self._must_write()
         self._audit.extend(records)
@@ -178,7 +182,11 @@ class FileTransaction(FileView):
     def publish(self) -> None:
         """Let the process remember what the file does not keep."""
         self._memory.audit.extend(self._audit)
-        self._memory.keys.update(self._keys)
+        for arn, record in self._keys.items():
+            if record is None:
+                self._memory.keys.pop(arn, None)
+            else:
+                self._memory.keys[arn] = record
         accessed = self._memory.accessed
         for key in [key for key in accessed if key[0] in self._forgotten]:
             del accessed[key]

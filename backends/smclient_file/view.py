@@ -51,7 +51,7 @@ class FileView:
         self._names: dict[tuple[str, str, str], str | None] = {}
         self._settings: dict[str, bytes] = {}
         self._audit: list[AuditRecord] = []
-        self._keys: dict[str, KeyRecord] = {}
+        self._keys: dict[str, KeyRecord | None] = {}
         self._accessed: dict[tuple[str, str], date | None] = {}
         self._forgotten: set[str] = set()
 
@@ -132,10 +132,18 @@ class FileView:
         return [self._shown(record) for _, _, record in sorted(due, key=_first_two)[:limit]]
 
     def key(self, arn: str) -> KeyRecord | None:
-        return self._keys.get(arn) or self._memory.keys.get(arn)
+        return self._keys[arn] if arn in self._keys else self._memory.keys.get(arn)
 
     def keys(self, scope: Scope) -> Sequence[KeyRecord]:
-        return [key for key in {**self._memory.keys, **self._keys}.values() if key.scope == scope]
+        return [key for key in self._all_keys() if key.scope == scope]
+
+    def keys_to_delete(self, now: datetime, limit: int) -> Sequence[KeyRecord]:
+        over = [
+            (key.delete_after, key.arn, key)
+            for key in self._all_keys()
+            if key.delete_after is not None and key.delete_after <= now
+        ]
+        return [key for _, _, key in sorted(over, key=lambda row: row[:2])[:limit]]
 
     def audit(
         self, scope: Scope, *, event_name: str | None = None, limit: int = 50
@@ -151,7 +159,7 @@ class FileView:
     def scopes(self) -> Sequence[Scope]:
         found = {Scope(*key[:2]) for key in self._tables.names if key not in self._names}
         found |= {Scope(*key[:2]) for key, arn in self._names.items() if arn is not None}
-        found |= {key.scope for key in {**self._memory.keys, **self._keys}.values()}
+        found |= {key.scope for key in self._all_keys()}
         found |= {record.scope for record in [*list(self._memory.audit), *self._audit]}
         return sorted(found, key=lambda scope: (scope.account, scope.region))
 
@@ -168,6 +176,9 @@ class FileView:
         return self._generation().keys.open(value, setting_place(name), epoch)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _all_keys(self) -> list[KeyRecord]:
+        return [key for key in {**self._memory.keys, **self._keys}.values() if key is not None]
 
     def _generation(self) -> Generation:
         if self._base is None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.errors import AccessDeniedException, InvalidParameterException, ServiceError
-from smclient_embedded.filters import matches
+from smclient_embedded.errors import InvalidParameterException, ServiceError
+from smclient_embedded.filters import matches, name_prefixes
 from smclient_embedded.finding import locate
 from smclient_embedded.operations.get_secret_value import get_secret_value
 from smclient_embedded.paging import page_of
+from smclient_embedded.permission import demand
 from smclient_embedded.store.records import SecretQuery
 
 PAGE = 20
@@ -40,7 +41,9 @@ def batch_get_secret_value(context: RequestContext, deps: Deps, request: Request
     page = page_of(
         deps.tx,
         context.scope,
-        SecretQuery(limit=request.get("MaxResults", PAGE)),
+        SecretQuery(
+            prefixes=name_prefixes(request["Filters"]), limit=request.get("MaxResults", PAGE)
+        ),
         token=request.get("NextToken"),
         wanted=matches(request["Filters"]),
     )
@@ -65,11 +68,5 @@ def _read(context: RequestContext, deps: Deps, secret_ids: list[str]) -> dict[st
 def _check_access(context: RequestContext, deps: Deps, secret_id: str) -> None:
     """Each secret of a batch needs GetSecretValue on itself."""
     secret = locate(deps.tx, context.scope, secret_id)
-    action = "secretsmanager:GetSecretValue"
     resource = secret_id if secret is None else secret.arn
-    access = deps.authorise(action, resource, named=secret_id)
-    if not access.allowed:
-        raise AccessDeniedException(
-            f"User: {context.principal.arn} is not authorized to perform: {action} on resource: "
-            f"{secret_id} {access.reason}"
-        )
+    demand(context, deps, "GetSecretValue", resource, named=secret_id)

@@ -7,7 +7,8 @@ from typing import Any
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.finding import find_live_secret
+from smclient_embedded.finding import check_own_value, find_changeable_secret
+from smclient_embedded.following import replicate_changes
 from smclient_embedded.labels import pending_elsewhere
 
 
@@ -17,7 +18,8 @@ def cancel_rotate_secret(context: RequestContext, deps: Deps, request: Request) 
     Raises:
         ResourceNotFoundException, InvalidRequestException
     """
-    secret = find_live_secret(context, deps, request["SecretId"])
+    secret = find_changeable_secret(context, deps, request["SecretId"])
+    check_own_value(secret)
     answer = {"ARN": secret.arn, "Name": secret.name}
     unfinished = pending_elsewhere(deps.tx.labels(secret.arn))
     if unfinished is not None:
@@ -26,4 +28,5 @@ def cancel_rotate_secret(context: RequestContext, deps: Deps, request: Request) 
         off = replace(secret.rotation, enabled=False, next_rotation_at=None, window_ends_at=None)
         deps.tx.put_secret(replace(secret, rotation=off, changed_at=deps.now))
     deps.tx.remove_rotation_job(secret.arn)
+    replicate_changes(deps, secret)
     return answer

@@ -6,11 +6,8 @@ from typing import Any
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.errors import InvalidRequestException
 from smclient_embedded.finding import find_live_secret
-from smclient_embedded.kms import MANAGED_ALIAS
-from smclient_embedded.store.records import SecretRecord
-from smclient_embedded.values import find_version, read_value
+from smclient_embedded.values import find_version, read_value, refuse_foreign_default_key
 
 
 def get_secret_value(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
@@ -23,13 +20,3 @@ def get_secret_value(context: RequestContext, deps: Deps, request: Request) -> d
     version = find_version(deps, secret, request)
     refuse_foreign_default_key(context, secret)
     return read_value(deps, secret, version, deps.tx.labels(secret.arn))
-
-
-def refuse_foreign_default_key(context: RequestContext, secret: SecretRecord) -> None:
-    """The default key cannot be shared between accounts, whatever the policies say."""
-    foreign = secret.scope.account != context.principal.account
-    if foreign and secret.kms_key_id in (None, MANAGED_ALIAS):
-        raise InvalidRequestException(
-            "You can't access a secret from a different AWS account if you encrypt the secret "
-            "with the default KMS service key."
-        )

@@ -11,11 +11,18 @@ from smclient_embedded.audit import service_event
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import InvalidRequestException
-from smclient_embedded.finding import find_live_secret
+from smclient_embedded.finding import check_own_value, find_changeable_secret
+from smclient_embedded.following import replicate_changes
 from smclient_embedded.labels import abandon_rotation, attach, labels_of
 from smclient_embedded.rotation.machine import plan_next
 from smclient_embedded.store.records import SecretRecord
-from smclient_embedded.values import check_replay, has_value, need_token, new_version
+from smclient_embedded.values import (
+    check_replay,
+    has_value,
+    need_token,
+    new_version,
+    refuse_foreign_default_key,
+)
 
 
 def put_secret_value(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
@@ -27,10 +34,13 @@ def put_secret_value(context: RequestContext, deps: Deps, request: Request) -> d
         LimitExceededException: too many versions or labels.
     """
     token = need_token(request)
-    secret = find_live_secret(context, deps, request["SecretId"])
+    secret = find_changeable_secret(context, deps, request["SecretId"])
+    check_own_value(secret)
     if not has_value(request):
         raise InvalidRequestException("You must provide either SecretString or SecretBinary.")
+    refuse_foreign_default_key(context, secret)
     write_version(deps, secret, token, request.get("VersionStages"), request)
+    replicate_changes(deps, secret)
     return {
         "ARN": secret.arn,
         "Name": secret.name,

@@ -7,7 +7,7 @@ from typing import Any
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.finding import find_secret
+from smclient_embedded.finding import check_changeable, find_secret
 
 
 def restore_secret(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
@@ -15,8 +15,10 @@ def restore_secret(context: RequestContext, deps: Deps, request: Request) -> dic
 
     Raises:
         ResourceNotFoundException
+        InvalidParameterException: it is a replica.
     """
     secret = find_secret(context, deps, request["SecretId"])
+    check_changeable(context, secret)
     if secret.deleted_at is not None:
         deps.tx.put_secret(replace(secret, deleted_at=None, delete_after=None, changed_at=deps.now))
     return {"ARN": secret.arn, "Name": secret.name}

@@ -14,7 +14,8 @@ from smclient_embedded.errors import (
     OperationNotSupported,
     token_missing,
 )
-from smclient_embedded.finding import find_live_secret
+from smclient_embedded.finding import check_own_value, find_changeable_secret
+from smclient_embedded.following import replicate_changes
 from smclient_embedded.labels import pending_elsewhere
 from smclient_embedded.rotation.machine import begin, plan_next
 from smclient_embedded.store.records import RotationSettings, SecretRecord
@@ -34,7 +35,8 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     if "ClientRequestToken" not in request:  # with another code than the operations on values
         raise InvalidParameterException(str(token_missing()))
     token = request["ClientRequestToken"]
-    secret = find_live_secret(context, deps, request["SecretId"])
+    secret = find_changeable_secret(context, deps, request["SecretId"])
+    check_own_value(secret)
     settings = _settings(secret, request)
     if settings.function_arn is None:
         raise InvalidRequestException(
@@ -54,6 +56,7 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     secret = replace(secret, rotation=settings, changed_at=deps.now)
     deps.tx.put_secret(secret)
     begin(deps.tx, deps.keys, secret, token, now=deps.now, test_only=not at_once)
+    replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name, "VersionId": token}
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.finding import find_live_secret
-from smclient_embedded.tagging import tags_of
+from smclient_embedded.finding import find_changeable_secret
+from smclient_embedded.following import replicate_changes
+from smclient_embedded.tagging import checked_tags
 
 
 def tag_resource(context: RequestContext, deps: Deps, request: Request) -> dict[str, Any]:
@@ -16,10 +17,11 @@ def tag_resource(context: RequestContext, deps: Deps, request: Request) -> dict[
 
     Raises:
         ResourceNotFoundException, InvalidRequestException
-        InvalidParameterException: more tags than a secret may have.
+        InvalidParameterException: more tags than a secret may have, a key twice, or one of AWS's.
     """
-    secret = find_live_secret(context, deps, request["SecretId"])
-    tags = {**dict(secret.tags or ()), **dict(tags_of(request["Tags"]))}
+    secret = find_changeable_secret(context, deps, request["SecretId"])
+    tags = {**dict(secret.tags or ()), **dict(checked_tags(request["Tags"]))}
     deps.quotas.check_tags(tags)
     deps.tx.put_secret(replace(secret, tags=tuple(tags.items()), changed_at=deps.now))
+    replicate_changes(deps, secret)
     return {}

@@ -9,7 +9,8 @@ from smclient.secret import AWSCURRENT
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import InvalidParameterException
-from smclient_embedded.finding import find_live_secret
+from smclient_embedded.finding import check_own_value, find_changeable_secret
+from smclient_embedded.following import replicate_changes
 from smclient_embedded.labels import attach
 from smclient_embedded.store.records import SecretRecord
 
@@ -25,7 +26,8 @@ def update_secret_version_stage(
         InvalidRequestException: marked for deletion.
         LimitExceededException: more labels than a secret may have.
     """
-    secret = find_live_secret(context, deps, request["SecretId"])
+    secret = find_changeable_secret(context, deps, request["SecretId"])
+    check_own_value(secret)
     label = request["VersionStage"]
     source, target = request.get("RemoveFromVersionId"), request.get("MoveToVersionId")
     holder = deps.tx.labels(secret.arn).get(label)
@@ -36,6 +38,7 @@ def update_secret_version_stage(
     elif source is not None:
         deps.tx.remove_label(secret.arn, label)
     deps.tx.put_secret(replace(secret, changed_at=deps.now))
+    replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name}
 
 

@@ -10,7 +10,10 @@ from smclient_embedded.store.memory import MemoryStore
 from smclient_embedded.store.ports import Keyring, Store, StoreConflict, StoreError, Transaction
 from smclient_embedded.store.records import (
     AuditRecord,
+    CrossAccountPrimary,
     KeyRecord,
+    Replica,
+    ReplicationStatus,
     RotationJob,
     RotationSettings,
     Scope,
@@ -62,9 +65,12 @@ def load_store(url: BackendUrl, *, clock: Clock) -> Store:
 
 __all__ = [
     "AuditRecord",
+    "CrossAccountPrimary",
     "KeyRecord",
     "Keyring",
     "MemoryStore",
+    "Replica",
+    "ReplicationStatus",
     "RotationJob",
     "RotationSettings",
     "Scope",

@@ -251,6 +251,17 @@ class _MemoryTransaction:
     def put_key(self, record: KeyRecord) -> None:
         self._set(self._t.keys, record.arn, record)
 
+    def remove_key(self, arn: str) -> None:
+        self._drop(self._t.keys, arn)
+
+    def keys_to_delete(self, now: datetime, limit: int) -> Sequence[KeyRecord]:
+        over = [
+            (key.delete_after, key.arn)
+            for key in self._t.keys.values()
+            if key.delete_after is not None and key.delete_after <= now
+        ]
+        return [self._t.keys[arn] for _, arn in heapq.nsmallest(limit, over)]
+
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
         self._must_write()
         length = len(self._t.audit)

@@ -143,6 +143,14 @@ class Transaction(Protocol):
         """Keep a KMS key."""
         ...
 
+    def remove_key(self, arn: str) -> None:
+        """Remove a KMS key. What is sealed under it stays, and opens no more."""
+        ...
+
+    def keys_to_delete(self, now: datetime, limit: int) -> Sequence[KeyRecord]:
+        """KMS keys whose waiting period is over, the longest first."""
+        ...
+
     # audit
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
         """Add to the audit trail."""

@@ -21,7 +21,8 @@ class Sealed:
     """A value as stores see it: ciphertext, and what a keyring needs to open it.
 
     ``context`` is the KMS encryption context, bound to the ciphertext: the ARN of the secret and
-    the id of the version, so that a value moved elsewhere does not open.
+    the id of the version, so that a value moved elsewhere does not open. ``also`` holds the same
+    data key wrapped by later KMS keys of the secret, each with its key's ARN.
     """
 
     key_id: str
@@ -29,6 +30,12 @@ class Sealed:
     nonce: bytes
     ciphertext: bytes
     context: Mapping[str, str]
+    also: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def key_ids(self) -> list[str]:
+        """The keys any one of which opens it, the oldest first."""
+        return [self.key_id, *(key_id for key_id, _ in self.also)]
 
     def __repr__(self) -> str:
         return f"Sealed(key_id={self.key_id!r}, {len(self.ciphertext)} bytes)"
@@ -52,12 +59,38 @@ class RotationSettings:
     window_ends_at: datetime | None = None
 
 
+ReplicationStatus = Literal["InSync", "Failed", "InProgress", "Pending", "Detached"]
+"""AWS's words for how far a replica is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica, as its primary knows it: the same secret in another region, or, across accounts,
+    another secret with the same values. ``role_arn`` and ``Detached`` are of the latter only."""
+
+    arn: str
+    kms_key_id: str | None = None
+    status: ReplicationStatus = "InProgress"
+    message: str | None = None
+    role_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CrossAccountPrimary:
+    """The primary in another account, as its replica knows it."""
+
+    arn: str
+    status: ReplicationStatus = "Pending"
+    message: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SecretRecord:
     """A secret without its values.
 
     ``tags`` is ``None`` until tags were first given. ``deleted_at`` is the moment DeleteSecret was
-    called, ``delete_after`` the end of the recovery window.
+    called, ``delete_after`` the end of the recovery window. A replica has a ``primary_region``,
+    a primary has ``replicas``. ``secret_type`` names the partner that holds an external secret.
     """
 
     arn: str
@@ -75,6 +108,9 @@ class SecretRecord:
     policies: Mapping[str, str] = field(default_factory=dict)
     owning_service: str | None = None
     primary_region: str | None = None
+    secret_type: str | None = None
+    replicas: tuple[Replica, ...] = ()
+    cross_account_primary: CrossAccountPrimary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +147,8 @@ class RotationJob:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A KMS key; its material is wrapped by the master key, which no store holds."""
+    """A KMS key; its material is wrapped by the master key, which no store holds. One that waits
+    for its deletion is deleted at ``delete_after``."""
 
     arn: str
     scope: Scope
@@ -121,6 +158,7 @@ class KeyRecord:
     wrapped_material: bytes
     state: Literal["Enabled", "Disabled", "PendingDeletion"] = "Enabled"
     alias: str | None = None
+    delete_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from smclient_embedded.store.records import (
     AuditRecord,
+    CrossAccountPrimary,
     KeyRecord,
+    Replica,
     RotationJob,
     RotationSettings,
     Scope,
@@ -53,6 +56,8 @@ def secret_row(record: SecretRecord) -> dict[str, Any]:
         "tags": record.tags,
         "rotation": None if rotation is None else _rotation_json(rotation),
         "policies": dict(record.policies) or None,
+        "secret_type": record.secret_type,
+        "replication": _replication_json(record),
         "stem": record.arn[:-_SUFFIX],
         "is_deleted": int(record.deleted_at is not None),
         "rotation_due_at": rotation.next_rotation_at if rotation and is_due else None,
@@ -79,6 +84,8 @@ def secret_from(row: SqlRow) -> SecretRecord:
         tags,
         rotation,
         policies,
+        secret_type,
+        replication,
     ) = row
     return SecretRecord(
         arn=arn,
@@ -96,7 +103,27 @@ def secret_from(row: SqlRow) -> SecretRecord:
         policies=policies or {},
         owning_service=owning_service,
         primary_region=primary_region,
+        secret_type=secret_type,
+        **({} if replication is None else _replication_from(replication)),
     )
+
+
+def _replication_json(record: SecretRecord) -> dict[str, Any] | None:
+    primary = record.cross_account_primary
+    content: dict[str, Any] = {}
+    if record.replicas:
+        content["replicas"] = [asdict(replica) for replica in record.replicas]
+    if primary is not None:
+        content["primary"] = asdict(primary)
+    return content or None
+
+
+def _replication_from(content: Mapping[str, Any]) -> dict[str, Any]:
+    primary = content.get("primary")
+    return {
+        "replicas": tuple(Replica(**replica) for replica in content.get("replicas", ())),
+        "cross_account_primary": None if primary is None else CrossAccountPrimary(**primary),
+    }
 
 
 def _rotation_json(rotation: RotationSettings) -> dict[str, Any]:
@@ -125,16 +152,25 @@ def version_row(record: VersionRecord) -> dict[str, Any]:
         "nonce": sealed and sealed.nonce,
         "context": sealed and dict(sealed.context),
         "ciphertext": sealed and sealed.ciphertext,
+        "also": None
+        if sealed is None or not sealed.also
+        else [[key_id, b64encode(wrapped).decode()] for key_id, wrapped in sealed.also],
     }
 
 
 def version_from(row: SqlRow) -> VersionRecord:
     """The record of a row of ``versions``."""
-    arn, version_id, created_at, accessed_on, kind, key_id, wrapped, nonce, context, ciphertext = (
-        row
-    )
-    sealed = None if key_id is None else Sealed(key_id, wrapped, nonce, ciphertext, context)
-    return VersionRecord(arn, version_id, created_at, kind, sealed, accessed_on)
+    arn, version_id, created_at, accessed_on, kind, *rest = row
+    return VersionRecord(arn, version_id, created_at, kind, _sealed_from(*rest), accessed_on)
+
+
+def _sealed_from(
+    key_id: str | None, wrapped: Any, nonce: Any, context: Any, ciphertext: Any, also: Any
+) -> Sealed | None:
+    if key_id is None:
+        return None
+    others = () if also is None else tuple((key, b64decode(held)) for key, held in also)
+    return Sealed(key_id, wrapped, nonce, ciphertext, context, others)
 
 
 def fields_of(record: RotationJob | KeyRecord | AuditRecord) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 
@@ -146,6 +147,8 @@ secrets = Table(
     Column("tags", JsonText),
     Column("rotation", JsonText),
     Column("policies", JsonText),
+    Column("secret_type", JsonText),  # any text, also what PostgreSQL keeps in no other column
+    Column("replication", JsonText),
     Column("stem", Ordered, nullable=False, index=True),
     Column("is_deleted", SmallInteger, nullable=False),
     Column("rotation_due_at", Moment),
@@ -180,6 +183,7 @@ versions = Table(
     Column("nonce", LargeBinary),
     Column("context", JsonText),
     Column("ciphertext", LargeBinary),
+    Column("also", JsonText),  # later keys, each with the data key that it wrapped, in base64
 )
 
 labels = Table(
@@ -221,6 +225,7 @@ keys = Table(
     Column("wrapped_material", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),
     Column("alias", Text),
+    Column("delete_after", Moment),
     Index("keys_of_scope", "account", "region"),
 )
 
@@ -242,7 +247,20 @@ audit = Table(
 
 # --- versions of the schema -----------------------------------------------------------------------
 
-MIGRATIONS: Sequence[Callable[[Connection], None]] = ()
+
+def _add_replication(connection: Connection) -> None:
+    """Replicas, types of external secrets, values under several keys, keys that are deleted."""
+    added = (
+        (secrets, "secret_type", "TEXT"),
+        (secrets, "replication", "TEXT"),
+        (versions, "also", "TEXT"),
+        (keys, "delete_after", "BIGINT"),
+    )
+    for table, column, kind in added:
+        connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column} {kind}"))
+
+
+MIGRATIONS: Sequence[Callable[[Connection], None]] = (_add_replication,)
 """The one at index n brings schema n + 1 to n + 2. They are only ever added to."""
 
 _SETTING = select(settings.c.value).where(settings.c.name == bindparam("name"))

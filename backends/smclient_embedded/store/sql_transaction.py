@@ -132,6 +132,13 @@ _LEASE_JOB = (
 
 _KEY = select(keys).where(keys.c.arn == _OF_ARN)
 _KEYS = select(keys).filter_by(**_OF_SCOPE).order_by(keys.c.created_at, keys.c.arn)
+_REMOVE_KEY = delete(keys).where(keys.c.arn == _OF_ARN)
+_KEYS_TO_DELETE = (
+    select(keys)
+    .where(keys.c.delete_after <= _NOW)
+    .order_by(keys.c.delete_after, keys.c.arn)
+    .limit(_LIMIT)
+)
 _SETTINGS = select(settings.c.name, settings.c.value).where(
     ~settings.c.name.startswith(RESERVED, autoescape=True)
 )
@@ -325,6 +332,12 @@ class SqlTransaction:
 
     def put_key(self, record: KeyRecord) -> None:
         self._change(self._puts.key, fields_of(record))
+
+    def remove_key(self, arn: str) -> None:
+        self._change(_REMOVE_KEY, {"arn": arn})
+
+    def keys_to_delete(self, now: datetime, limit: int) -> Sequence[KeyRecord]:
+        return [key_from(row) for row in self._rows(_KEYS_TO_DELETE, {"now": now, "limit": limit})]
 
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
         self._must_write()

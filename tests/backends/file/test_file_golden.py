@@ -28,9 +28,10 @@ STORES = ("format1-a256gcm", "format1-c20p1305")
 WORDS = {ARGON2ID: "golden passphrase", SCRYPT: "goldenes Passwort: grün", PBKDF2: "fips"}
 BYTES = bytes(range(256))
 SECRET = (
-    "arn scope name created_at changed_at description kms_key_id deleted_at delete_after tags "
-    "policies owning_service primary_region"
+    "arn scope name created_at changed_at description kms_key_id accessed_on deleted_at "
+    "delete_after tags rotation policies owning_service primary_region"
 )
+"""What there was to a secret when the format was frozen."""
 ROTATION = (
     "enabled function_arn automatically_after_days duration schedule_expression last_rotated_at "
     "next_rotation_at window_ends_at"
@@ -102,7 +103,7 @@ def told(store: FileStore) -> dict[str, Any]:
                     opened,
                 ]
             found[name] = {
-                "secret": repr(secret),
+                "secret": _as_it_was(secret),
                 "versions": versions,
                 "labels": dict(sorted(tx.labels(arn(name)).items())),
                 "job": _fields(tx.rotation_job(arn(name)), JOB),
@@ -113,6 +114,11 @@ def told(store: FileStore) -> dict[str, Any]:
 
 def _fields(record: object, names: str) -> dict[str, str] | None:
     return None if record is None else {n: repr(getattr(record, n)) for n in names.split()}
+
+
+def _as_it_was(secret: object) -> str:
+    """A secret as ``repr`` showed it then."""
+    return f"SecretRecord({', '.join(f'{n}={getattr(secret, n)!r}' for n in SECRET.split())})"
 
 
 def _fill(store: FileStore) -> None:

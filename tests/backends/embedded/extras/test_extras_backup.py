@@ -47,6 +47,11 @@ def filled(open_service: Opener, store_url: str, master: MasterKey) -> Any:
     arn = service.register_function("f", lambda event, context: None)
     rules = {"AutomaticallyAfterDays": 30}
     extras("RotateSecret", SecretId="ours", RotationLambdaARN=arn, RotationRules=rules)
+    other_key = service.create_key(alias="alias/other")
+    extras("UpdateSecret", SecretId="ours", KmsKeyId=other_key)  # sealed under both keys now
+    replicas = [{"Region": "ap-south-2"}, {"Region": "eu-west-1"}]  # the name is taken in one
+    extras("ReplicateSecretToRegions", SecretId="plain", AddReplicaRegions=replicas)
+    service.keys.schedule_deletion(service.create_key(), days=7)
     extras.value("plain")
     return extras
 

@@ -7,6 +7,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smclient_embedded.model import service_model
 from tests.backends.embedded.http.served import (
     ThreadServed,
     read_answer,
@@ -36,16 +37,15 @@ _JSON = st.recursive(
     ),
     max_leaves=12,
 )
-_OPERATIONS = [
-    "BatchGetSecretValue", "CreateSecret", "DeleteSecret", "DescribeSecret", "GetRandomPassword",
-    "GetSecretValue", "ListSecretVersionIds", "ListSecrets", "PutSecretValue", "RestoreSecret",
-    "RotateSecret", "TagResource", "UntagResource", "UpdateSecret", "UpdateSecretVersionStage",
-]  # fmt: skip
+_OPERATIONS = sorted(service_model().operations)
 _MEMBERS = [
     "SecretId", "Name", "SecretString", "SecretBinary", "ClientRequestToken", "VersionId", "Tags",
     "VersionStage", "VersionStages", "Filters", "MaxResults", "NextToken", "SecretIdList",
     "TagKeys", "RecoveryWindowInDays", "ForceDeleteWithoutRecovery", "PasswordLength", "SortBy",
     "RotationRules", "SortOrder", "KmsKeyId", "RotationLambdaARN", "ExcludeCharacters",
+    "ResourcePolicy", "PolicyName", "BlockPublicPolicy", "AddReplicaRegions", "Type",
+    "RemoveReplicaRegions", "ForceOverwriteReplicaSecret", "CrossAccountPrimaryARN",
+    "CrossAccountReplicaARN", "ReplicaRestriction", "ReplicationRoleARN",
 ]  # fmt: skip
 _BODIES = st.binary(max_size=200) | st.dictionaries(
     st.sampled_from(_MEMBERS) | st.text(max_size=5), _JSON, max_size=6

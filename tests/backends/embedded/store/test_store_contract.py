@@ -14,8 +14,10 @@ import pytest
 
 from smclient_embedded.store import (
     AuditRecord,
+    CrossAccountPrimary,
     KeyRecord,
     MemoryStore,
+    Replica,
     RotationJob,
     RotationSettings,
     Scope,
@@ -34,6 +36,7 @@ from smclient_embedded.store.sql import SqlStore
 
 HOME = Scope("111122223333", "eu-west-1")
 ABROAD = Scope("111122223333", "us-east-1")
+ELSEWHERE = Scope("444455556666", "eu-west-1")
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 LATER = NOW + timedelta(microseconds=1)
 LONG_AGO = NOW - timedelta(days=400)
@@ -195,6 +198,7 @@ class StoreContract:
             lambda tx: tx.remove_rotation_job(arn_of("db")),
             lambda tx: tx.claim_rotation_jobs(NOW, owner="a", leased_until=LATER, limit=9),
             lambda tx: tx.put_key(a_key()),
+            lambda tx: tx.remove_key(a_key().arn),
             lambda tx: tx.append_audit([an_event(1)]),
             lambda tx: tx.put_setting("name", b"value"),
         ],
@@ -230,6 +234,20 @@ class StoreContract:
                 "policies": {"ResourcePolicy": '{"Statement": []}', "": ""},
                 "owning_service": "rds",
                 "primary_region": "eu-west-1",
+            },
+            {"secret_type": "Größe"},
+            {"replicas": (Replica(arn_of("db", ABROAD)),)},
+            {
+                "replicas": (
+                    Replica(arn_of("db", ABROAD), "alias/key", "Failed", "Größe 'quoted'"),
+                    Replica(arn_of("copy", ELSEWHERE), None, "Detached", role_arn="arn:role"),
+                )
+            },
+            {"cross_account_primary": CrossAccountPrimary(arn_of("db", ELSEWHERE))},
+            {
+                "cross_account_primary": CrossAccountPrimary(
+                    arn_of("db", ELSEWHERE), "InSync", "fine"
+                )
             },
             {"created_at": datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC)},
             {"accessed_on": date(1, 1, 1)},
@@ -521,6 +539,19 @@ class StoreContract:
                     {"SecretARN": arn_of("dé"), "SecretVersionId": "v1"},
                 )
             },
+            {
+                "sealed": Sealed(
+                    "arn:aws:kms:eu-west-1:111122223333:key/1",
+                    b"w",
+                    b"n",
+                    b"c",
+                    {},
+                    also=(
+                        ("arn:aws:kms:eu-west-1:111122223333:key/2", bytes(range(256))),
+                        ("arn:aws:kms:eu-west-1:111122223333:key/3", b""),
+                    ),
+                )
+            },
         ],
     )
     def test_a_version_comes_back_as_it_was_put(self, store: Store, fields: dict[str, Any]) -> None:
@@ -732,6 +763,31 @@ class StoreContract:
             assert tx.key(second.arn) == second
             assert sorted(tx.keys(HOME), key=lambda key: key.arn) == [first, second]
             assert list(tx.keys(ABROAD)) == [abroad]
+
+    def test_a_key_is_removed_for_good(self, store: Store) -> None:
+        put(store, a_key(), a_key("2"))
+        with store.transaction(write=True) as tx:
+            tx.remove_key(a_key().arn)
+            tx.remove_key(a_key("9").arn)  # was never there
+            assert tx.key(a_key().arn) is None
+        with store.transaction(write=False) as tx:
+            assert tx.key(a_key().arn) is None
+            assert list(tx.keys(HOME)) == [a_key("2")]
+
+    def test_keys_whose_waiting_period_is_over(self, store: Store) -> None:
+        due = {"state": "PendingDeletion"}
+        put(
+            store,
+            a_key("never"),
+            a_key("now", delete_after=NOW, **due),
+            a_key("later", delete_after=LATER, **due),
+            a_key("before", delete_after=LONG_AGO, **due),
+        )
+        with store.transaction(write=False) as tx:
+            assert [key.key_id for key in tx.keys_to_delete(NOW, 9)] == ["before", "now"]
+            assert [key.key_id for key in tx.keys_to_delete(LATER, 2)] == ["before", "now"]
+            assert list(tx.keys_to_delete(LONG_AGO - timedelta(days=1), 9)) == []
+            assert tx.key(a_key("later").arn) == a_key("later", delete_after=LATER, **due)
 
     def test_audit_is_read_newest_first(self, store: Store) -> None:
         with store.transaction(write=True) as tx:

@@ -42,6 +42,8 @@ from smclient_embedded.store.sql import SqlStore
 HOME = Scope("111122223333", "eu-west-1")
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 CANARY = "canary-3f9a"
+MIGRATIONS = tuple(sql_schema.MIGRATIONS)
+CURRENT = sql_schema.schema_version()
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes are a thing of POSIX")
 
@@ -233,10 +235,11 @@ def version_of(path: Path) -> bytes:
 
 def test_a_newer_version_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr(sql_schema, "MIGRATIONS", (lambda connection: None,))
+        newer.setattr(sql_schema, "MIGRATIONS", (*MIGRATIONS, lambda connection: None))
         SqlStore.sqlite(str(path)).close()
-    assert version_of(path) == b"2"
-    with pytest.raises(StoreError, match=r"newer smclient: its schema is 2, .* up to 1. Upgrade"):
+    assert version_of(path) == b"%d" % (CURRENT + 1)
+    said = rf"newer smclient: its schema is {CURRENT + 1}, .* up to {CURRENT}. Upgrade"
+    with pytest.raises(StoreError, match=said):
         SqlStore.sqlite(str(path))
 
 
@@ -255,12 +258,12 @@ def test_an_older_version_is_migrated_step_by_step(
         steps.append(2)
         connection.execute(text("UPDATE secrets SET extra = name"))
 
-    monkeypatch.setattr(sql_schema, "MIGRATIONS", (first, second))
+    monkeypatch.setattr(sql_schema, "MIGRATIONS", (*MIGRATIONS, first, second))
     for _ in range(2):  # the second time there is nothing left to do
         with closing(SqlStore.sqlite(str(path))) as again:
             assert names(again) == ["db"]
     assert steps == [1, 2]
-    assert version_of(path) == b"3"
+    assert version_of(path) == b"%d" % (CURRENT + 2)
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT extra FROM secrets").fetchall() == [("db",)]
 
@@ -279,10 +282,10 @@ def test_a_migration_that_fails_changes_nothing(
         connection.execute(text("SELECT nothing FROM nowhere"))
 
     with monkeypatch.context() as newer:
-        newer.setattr(sql_schema, "MIGRATIONS", (first, second))
+        newer.setattr(sql_schema, "MIGRATIONS", (*MIGRATIONS, first, second))
         with pytest.raises(StoreError):
             SqlStore.sqlite(str(path))
-    assert version_of(path) == b"1"
+    assert version_of(path) == b"%d" % CURRENT
     with closing(SqlStore.sqlite(str(path))) as again:
         assert names(again) == ["db"]
 
