@@ -305,6 +305,57 @@ def test_no_password_is_taken(kind: Any, bench: Any, store: Any, shown: Shown) -
     assert_hides(text, bench, made["password"])
 
 
+MANGLED = {
+    "postgres": ("ALTER USER", "ALTER USER IF"),
+    "redshift": ("ALTER USER", "ALTER USER IF"),
+    "mariadb": ("SET PASSWORD", "SET PASSWORD IF"),
+    "redis": ("SETUSER", "SETUSER"),
+    "mongo": ("updateUser", "noSuchCommand"),
+}
+
+
+def test_a_statement_that_the_server_does_not_take_is_not_shown(
+    kind: Any, bench: Any, store: Any, shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers repeat the statement in their error, and the password or verifier is in it."""
+    function, first = single(kind, store)
+    token = bench.begin(function)
+    bench.step(function, "createSecret", token)
+    owner, name = kind.statements
+    real = getattr(owner, name)
+    old, new = MANGLED[kind.name]
+    sent: list[str] = []
+
+    def mangled(self: Any, *words: Any, **more: Any) -> Any:
+        said = [str(word).replace(old, new) for word in words]
+        if said[:1] == ["ACL"] and said[1] == old:
+            said = [f"{word}x" if word.startswith("#") else word for word in said]
+        if said != [str(word) for word in words] or new in said:
+            sent.extend([*said, *more.values()])
+            return real(self, *said, **more)
+        return real(self, *words, **more)
+
+    monkeypatch.setattr(owner, name, mangled)
+    with pytest.raises(RotationStepError) as caught:
+        bench.step(function, "setSecret", token)
+    monkeypatch.undo()
+    assert sent
+    text = shown(caught.value)
+    assert_hides(text, bench)
+    for piece in sent:
+        for word in str(piece).replace("'", " ").split():
+            assert len(word) < 24 or word not in text
+    assert kind.takes(first)
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800b"], ids=["nul", "surrogate"])
+@pytest.mark.parametrize("field", ["username", "password"])
+def test_text_that_is_none(kind: Any, bench: Any, store: Any, odd: str, field: str) -> None:
+    """Drivers cut it off at a NUL, or show it in their own error."""
+    function, _ = single(kind, store, **{field: odd})
+    assert f"its {field} has a character" in str(failure(bench, function, "createSecret"))
+
+
 def test_two_users_without_a_master(alternating_kind: Any, bench: Any, store: Any) -> None:
     """Found at once, not after a password was made."""
     kind = alternating_kind
