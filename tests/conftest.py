@@ -30,7 +30,9 @@ from smclient_embedded import EmbeddedService
 
 TESTS = Path(__file__).parent
 SHARED_DATABASE = "shared"
-SERVERS = frozenset({"postgres", "mariadb", "redis_server"})
+SERVERS = frozenset(
+    {"postgres", "mariadb", "redis_server", "kind", "alternating_kind", "kind_named"}
+)
 _numbers = itertools.count(1)
 
 settings.register_profile(

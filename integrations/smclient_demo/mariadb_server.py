@@ -126,7 +126,7 @@ class MariaDBServer:
             host=HOST,
             port=self.port,
             user=user,
-            password=password or "",
+            password=(password or "").encode(),  # else PyMySQL takes it for Latin-1
             database=database,
             charset="utf8mb4",
             connect_timeout=5,
@@ -186,6 +186,8 @@ class MariaDBServer:
             "FLUSH PRIVILEGES;\n"
             f"CREATE USER {account} IDENTIFIED BY '{self.admin_password}';\n"
             f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION;\n"
+            "INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user, With_grant, "
+            f"Grantor) VALUES ('%', '{self.admin}', '', '', 1, '');\n"
         )
 
     def _launch(self, home: Home, port: int) -> None:

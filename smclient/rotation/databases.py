@@ -4,6 +4,7 @@ loaded by name when a step needs them, and errors that say what to do and hold n
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from smclient.errors import RotationStepError
 from smclient.secret import RedactedStr, SecretValue
 
 CONNECT_TIMEOUT = 5
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+# How servers quote a statement in an error: PostgreSQL, MySQL, Redis.
+_STATEMENT = re.compile(r"LINE \d+:|\bnear\b|PASSWORD|IDENTIFIED|SETUSER")
 SUFFIX = "_clone"
 LAMBDA_CA_FILE = "/etc/pki/tls/cert.pem"  # where AWS's own functions look
 
@@ -123,8 +127,8 @@ def read_login(engine: Engine, value: SecretValue, label: str) -> Login:
     if missing:
         raise RotationStepError(f"{where}: it has no {', '.join(missing)}")
     for name in ("username", "password"):
-        if "\0" in str(fields[name]):
-            raise RotationStepError(f"{where}: its {name} has a NUL character in it")
+        if _UNFIT.search(str(fields[name])):
+            raise RotationStepError(f"{where}: its {name} has a character that is no text in it")
     port = str(fields.get("port") or engine.port)
     if not (port.isascii() and port.isdecimal()):
         raise RotationStepError(f"{where}: its port is not a number")
@@ -151,7 +155,7 @@ def log_in(engine: Engine, login: Login) -> Any:
     try:
         return engine.connect(login)
     except expected as error:
-        scrub(error)
+        _scrub(error)
         if verdict(error) is not Verdict.NO:
             return None
         raise RotationStepError(
@@ -161,22 +165,38 @@ def log_in(engine: Engine, login: Login) -> Any:
         ) from error
 
 
-def doing(engine: Engine, arn: str, what: str, work: Callable[[], None]) -> None:
+def doing(engine: Engine, login: Login, what: str, work: Callable[[], None]) -> None:
     """Do something with a session.
 
     Raises:
-        RotationStepError: the database refused. The cause is stripped of the statement, which may
-            hold a password's verifier.
+        RotationStepError: the database refused. Its error is the cause, unless it repeats the
+            statement, which may hold a password or its verifier.
     """
     expected: tuple[type[Exception], ...] = (*engine.errors(), OSError)
     try:
-        work()
+        return work()
     except expected as error:
-        scrub(error)
-        raise RotationStepError(
-            f"secret {arn}: the database let us in, but could not {what} "
-            f"({type(error).__name__}{_code(error)}); see the cause, and what the user is allowed"
-        ) from error
+        problem = _refused_statement(error, login, what)
+    raise problem  # out here, so that the driver's error is not its context
+
+
+def _refused_statement(error: Exception, login: Login, what: str) -> RotationStepError:
+    _scrub(error)
+    text = str(error)
+    told = _STATEMENT.search(text) is None and str(login.password) not in text
+    see = "see the cause, and" if told else "see"
+    problem = RotationStepError(
+        f"secret {login.arn}: the database let us in, but could not {what} "
+        f"({type(error).__name__}{_code(error)}); {see} what the user is allowed"
+    )
+    problem.__cause__ = error if told else None
+    return problem
+
+
+def _scrub(error: BaseException) -> None:
+    """Cut the ways to a password: the driver's connection, and the frames that held it."""
+    scrub(error)
+    error.__traceback__ = None
 
 
 def _code(error: BaseException) -> str:

@@ -218,7 +218,7 @@ class RotationFunction:
             secrets,
             str(event["SecretId"]),
             str(event["ClientRequestToken"]),
-            left() / 1000 if callable(left) else None,
+            None if left is None else left() / 1000,
         )
 
     def _backend(self) -> Backend:

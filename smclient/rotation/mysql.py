@@ -8,6 +8,8 @@ login matched is the one that is changed.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import re
 import secrets
@@ -24,6 +26,8 @@ from smclient.rotation.databases import (
 )
 from smclient.rotation.mysql_grants import account, grants_for, literal, requirements
 from smclient.rotation.users import AlternatingUsers, SingleUser
+
+logger = logging.getLogger("smclient.rotation")
 
 DRIVERS = ("pymysql", "MySQLdb", "mysql.connector")
 LIMIT_VARIABLE = "USERNAME_CHARACTER_LIMIT"
@@ -83,7 +87,8 @@ class MySQLEngine(Engine):
             "host": login.host,
             "port": login.port,
             "user": login.username,
-            "password": str(login.password),
+            # PyMySQL takes text for Latin-1; the others for UTF-8, which is what the server hashes.
+            "password": login.password.encode() if name == "pymysql" else str(login.password),
             "charset": "utf8mb4",
             "autocommit": True,
         }
@@ -107,8 +112,8 @@ class MySQLEngine(Engine):
         session.run("SELECT NOW()")
 
     def set_password(self, session: MySQLSession, login: Login) -> None:
-        """See ``Engine``. The server blanks passwords in its logs."""
-        session.run(f"SET PASSWORD = {_password(session, login.password)}")
+        """See ``Engine``."""
+        self._set_password(session, "SET PASSWORD =", login.password)
 
     def check_name(self, name: str) -> str | None:
         """The limit of the server's version, or of ``USERNAME_CHARACTER_LIMIT``."""
@@ -123,18 +128,44 @@ class MySQLEngine(Engine):
         function does, so rights granted to one are the other's after its next turn."""
         host = str(current.run("SELECT CURRENT_USER()")[0][0]).rpartition("@")[2]
         user = account(new.username, host)
-        nobody = literal(secrets.token_urlsafe(24) + "aA1!")
-        try:
-            master.run(f"CREATE USER {user} IDENTIFIED BY {nobody}")
-        except self.errors() as error:
-            if _number(error) != _USER_EXISTS:
-                raise
+        self._create_user(master, user)
         shown = [str(row[0]) for row in current.run("SHOW GRANTS FOR CURRENT_USER()")]
         for statement in grants_for(shown, old.username, host, new.username):
             master.run(statement)
         if not master.is_mariadb and master.version >= (5, 7):
             self._copy_requirements(master, current, old, host, user)
-        master.run(f"SET PASSWORD FOR {user} = {_password(master, new.password)}")
+        self._set_password(master, f"SET PASSWORD FOR {user} =", new.password)
+
+    def _create_user(self, master: MySQLSession, user: str) -> None:
+        nobody = secrets.token_urlsafe(24) + "aA1!"
+        ways = [f"BY {literal(nobody)}"]
+        if master.is_mariadb:
+            ways.insert(0, f"BY PASSWORD {literal(_digest(nobody))}")
+        try:
+            self._first_that_works(master, [f"CREATE USER {user} IDENTIFIED {way}" for way in ways])
+        except self.errors() as error:
+            if _number(error) != _USER_EXISTS:
+                raise
+
+    def _set_password(self, session: MySQLSession, statement: str, password: str) -> None:
+        """MySQL blanks passwords in its logs. MariaDB does not, so it is sent the digest, unless
+        the user's plugin or the server's rules want the password itself."""
+        clear = literal(str(password))
+        if session.is_mariadb:
+            ways = [literal(_digest(password)), f"PASSWORD({clear})"]
+        else:
+            ways = [f"PASSWORD({clear})" if session.version < (5, 7, 6) else clear]
+        self._first_that_works(session, [f"{statement} {way}" for way in ways])
+
+    def _first_that_works(self, session: MySQLSession, statements: list[str]) -> None:
+        for statement in statements[:-1]:
+            try:
+                session.run(statement)
+            except self.errors() as error:
+                logger.info("the server wants the password itself (%s)", _number(error))
+            else:
+                return
+        session.run(statements[-1])
 
     def _copy_requirements(
         self, master: MySQLSession, current: MySQLSession, old: Login, host: str, user: str
@@ -186,11 +217,10 @@ class MariaDBAlternatingUsers(AlternatingUsers):
     engine = MariaDBEngine
 
 
-def _password(session: MySQLSession, password: str) -> str:
-    """What SET PASSWORD takes: the text since MySQL 5.7.6, else PASSWORD() of it."""
-    if session.is_mariadb or session.version < (5, 7, 6):
-        return f"PASSWORD({literal(str(password))})"
-    return literal(str(password))
+def _digest(password: str) -> str:
+    """What PASSWORD() makes of it."""
+    once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(once, usedforsecurity=False).hexdigest().upper()
 
 
 def _number(error: BaseException) -> object:

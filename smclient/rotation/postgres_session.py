@@ -72,25 +72,16 @@ def connect(login: Login) -> PostgresSession:
 
 
 def _pg8000(module: Any, login: Login) -> Any:
-    def connect(tls: Any) -> Any:
-        return module.Connection(
-            login.username,
-            host=login.host,
-            port=login.port,
-            database=login.dbname,
-            password=str(login.password),
-            timeout=CONNECT_TIMEOUT,
-            ssl_context=tls,
-        )
-
-    if login.use_tls is None:
-        try:
-            return connect(tls_context(verified=False))
-        except module.InterfaceError as error:
-            if "refuses SSL" not in str(error):
-                raise
-        return connect(None)
-    return connect(tls_context(verified=True) if login.use_tls else None)
+    return module.Connection(
+        login.username,
+        host=login.host,
+        port=login.port,
+        database=login.dbname,
+        password=str(login.password),
+        timeout=CONNECT_TIMEOUT,
+        # To pg8000, None is: with TLS where the server has it.
+        ssl_context=tls_context(verified=True) if login.use_tls else login.use_tls,
+    )
 
 
 def identifier(name: str) -> str:

@@ -77,10 +77,7 @@ class RedisEngine(Engine):
             password=str(login.password),
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=CONNECT_TIMEOUT,
-            single_connection_client=False,
             decode_responses=True,
-            lib_name=None,
-            lib_version=None,
             protocol=2,
             retry=retry.Retry(backoff.NoBackoff(), 0),  # else refused logins are repeated
             **checks,

@@ -66,7 +66,7 @@ class _DatabaseUser(RotationFunction):
         return rotation.random_password(rules)
 
     def _doing(self, login: Login, what: str, work: Callable[[], None]) -> None:
-        doing(self._engine, login.arn, what, work)
+        doing(self._engine, login, what, work)
 
 
 class SingleUser(_DatabaseUser):
