@@ -134,7 +134,7 @@ def _aws_caching(scene: Scene) -> Login:
     def bind(engine: Engine) -> object:
         @event.listens_for(engine, "do_connect")
         def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            login = json.loads(cache.get_secret_string(scene.secret_id))
+            login = json.loads(str(cache.get_secret_string(scene.secret_id)))
             kwargs["user"], kwargs["password"] = login["username"], login["password"]
 
         return connect
