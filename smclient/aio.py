@@ -84,11 +84,14 @@ class AsyncSecretsClient:
         *,
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
+        max_age: float | None = None,
         jitter: float = 0.0,
     ) -> Batch:
         """See ``SecretsClient.preload``."""
         ids = several("preload", secret_ids)
-        ask = partial(self.sync.preload, ids, prefix=prefix, tags=tags, jitter=jitter)
+        ask = partial(
+            self.sync.preload, ids, prefix=prefix, tags=tags, max_age=max_age, jitter=jitter
+        )
         return await self._in_thread(ask)
 
     async def refresh(self, secret_id: str) -> SecretValue:

@@ -44,6 +44,7 @@ _EXTRAS = {
     "boto3": "all",
     "click": "cli",
     "rich": "cli",
+    "django": "django",
     "flask": "flask",
 }
 
@@ -171,9 +172,15 @@ def load_backend(url: str, *, clock: Clock = SYSTEM_CLOCK) -> Backend:
         MissingExtraError: it is known but a package it needs is not installed.
         ConfigError: the URL does not suit the backend.
     """
-    parsed = BackendUrl.parse(url)
-    opener = load_plugin(BACKENDS, parsed.scheme, _SHIPPED)
+    parsed, opener = find_backend(url)
     return cast(Backend, opener(parsed, clock=clock))
+
+
+def find_backend(url: str) -> tuple[BackendUrl, Callable[..., Any]]:
+    """A URL taken apart and what opens it, without opening it. Raises what ``load_backend`` does,
+    but for what only opening tells."""
+    parsed = BackendUrl.parse(url)
+    return parsed, load_plugin(BACKENDS, parsed.scheme, _SHIPPED)
 
 
 def open_backend(given: Any = None, *, clock: Clock = SYSTEM_CLOCK) -> Backend:

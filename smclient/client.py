@@ -184,12 +184,15 @@ class SecretsClient:
         *,
         prefix: str | None = None,
         tags: Mapping[str, str] | None = None,
+        max_age: float | None = None,
         jitter: float = 0.0,
     ) -> Batch:
         """Fetch secrets before they are needed: by id, by the start of their name, or by tags (all
         must be there, and all with these values).
 
         Args:
+            max_age: what is named by id and held is fetched anew if it is older than so many
+                seconds.
             jitter: wait up to so many seconds first, so that a fleet that starts together does not
                 ask together.
 
@@ -199,7 +202,7 @@ class SecretsClient:
         self._check_open()
         if jitter:
             self._clock.sleep(random.uniform(0.0, jitter))  # noqa: S311  spreads load
-        batch = self._reader.preload(several("preload", secret_ids))
+        batch = self._reader.preload(several("preload", secret_ids), max_age)
         if tags:
             self._reader.preload_tagged(tags, prefix, batch)
         elif prefix is not None:

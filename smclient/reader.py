@@ -136,14 +136,14 @@ class Reader:
                 self._enter_new(SecretRef(secret_id), batch.values.get(secret_id))
         return batch
 
-    def preload(self, secret_ids: Iterable[str]) -> Batch:
+    def preload(self, secret_ids: Iterable[str], max_age: float | None = None) -> Batch:
         """Like ``read_many``, before anybody reads: nothing of it counts as a read, and what the
         other clients would call is entered when somebody does."""
         batch, missing = Batch(), []
         for secret_id in dict.fromkeys(secret_ids):
             held = self.cache.look(SecretRef(secret_id))
             now = self._now(held)
-            state = Freshness.EXPIRED if held is None else held.freshness(now)
+            state = Freshness.EXPIRED if held is None else held.freshness(now, max_age)
             if held is None or state is Freshness.EXPIRED:
                 missing.append(secret_id)
                 continue

@@ -239,6 +239,24 @@ def test_secrets_are_preloaded_by_id(client: SecretsClient, backend: FakeBackend
     assert len(backend.calls) == 1
 
 
+def test_preloading_fetches_what_is_older_than_was_asked(
+    client: SecretsClient, backend: FakeBackend, clock: FakeClock
+) -> None:
+    """What is held and young enough stays; what cannot be fetched now is told, and stays too."""
+    client.preload(["s0", "s1"], max_age=10.0)
+    clock.advance(9)
+    client.preload(["s0", "s1"], max_age=10.0)
+    assert len(backend.calls) == 1
+    clock.advance(1)
+    client.get("s1", max_age=5.0)
+    assert set(client.preload(["s0", "s1"], max_age=10.0).values) == {"s0", "s1"}
+    assert backend.calls[-1].secret_ids == ("s0",)
+    backend.fail_with(BackendUnavailableError("no answer"))
+    clock.advance(11)
+    assert set(client.preload(["s0"], max_age=10.0).errors) == {"s0"}
+    assert str(client.get("s0").text)
+
+
 def test_secrets_are_preloaded_by_prefix(filtering: tuple[SecretsClient, Filtering]) -> None:
     """Page by page, with an error for what is denied; reading them after is no call."""
     client, backend = filtering

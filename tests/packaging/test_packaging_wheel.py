@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = "embedded,cli,flask,sqlalchemy"
+EXTRAS = "embedded,cli,flask,django,sqlalchemy"
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("build") is None, reason="build is not installed"
@@ -194,6 +194,7 @@ def test_the_sdist_has_what_a_packager_needs(built: Built) -> None:
         "tests/data/rotation/schedules.json",
         "tests/packaging/test_packaging_wheel.py",
         "docs/architecture.md",
+        "examples/django/run.py",
         "backends/smclient_aws/py.typed",
     ):
         assert name in shipped
@@ -263,8 +264,13 @@ print(json.dumps(absent))
 def test_every_module_of_ours_can_be_imported_from_the_wheel(clean: Clean) -> None:
     """No module needs what is only in the checkout."""
     code = """
-import importlib, json, pkgutil, sys
+import django, importlib, json, pkgutil, sys
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 absent = {}
+apps = ["smclient_django", *(f"django.contrib.{n}" for n in ("admin", "auth", "contenttypes"))]
+settings.configure(INSTALLED_APPS=apps)
+django.setup()
 for package in sys.argv[1:]:
     found = importlib.import_module(package)
     for module in pkgutil.walk_packages(found.__path__, package + "."):
@@ -272,11 +278,15 @@ for package in sys.argv[1:]:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
             absent[module.name] = error.name
+        except ImproperlyConfigured as error:  # Django's own word for a driver that is absent
+            told = error.__cause__ or error.__context__
+            absent[module.name] = getattr(told, "name", None) or "gdal"
 print(json.dumps(absent))
 """
     packages = sorted(Path(package).name for package in packages_on_disk())
     absent = json.loads(clean.python(code, *packages))
-    allowed = {"psycopg", "pymysql", "redis", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
+    drivers = {"MySQLdb", "cx_Oracle", "gdal", "oracledb", "psycopg", "psycopg2", "pymysql"}
+    allowed = {*drivers, "redis", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
     assert {name.partition(".")[0] for name in absent.values()} <= allowed, absent
 
 

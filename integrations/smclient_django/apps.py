@@ -1,0 +1,65 @@
+"""The app: what happens when Django has loaded its settings. Nothing here asks a backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.signals import request_started, setting_changed
+
+from smclient_django import debug, discover, signals
+from smclient_django.clients import SETTING, clients
+from smclient_django.errors import told
+from smclient_django.fresh import before_request
+from smclient_django.values import Secret, SigningKey
+
+UID = "smclient_django"
+
+
+class SmclientConfig(AppConfig):
+    """``INSTALLED_APPS = ["smclient_django", …]``; early, so that other apps find it ready."""
+
+    name = "smclient_django"
+    verbose_name = "Secrets"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Name the settings in the values, and follow their secrets from request to request.
+
+        Raises:
+            SecretConfigError: a setting holds a bad reference, or ``SMCLIENT`` is wrong.
+        """
+        from smclient_django import checks  # noqa: F401  registers them
+
+        discover.name_the_settings()
+        _refuse_bad_references()
+        for alias in clients.aliases():
+            clients.config(alias)
+        discover.databases()
+        measure_the_key()
+        debug.install()
+        signals.connect()
+        request_started.connect(before_request, dispatch_uid=UID)
+        setting_changed.connect(_on_setting_changed, dispatch_uid=UID)
+
+
+def measure_the_key() -> None:
+    """Make a secret ``SECRET_KEY`` one that Django's own check of it can measure."""
+    key = discover.setting("SECRET_KEY")
+    if isinstance(key, Secret) and not isinstance(key, SigningKey):
+        settings.SECRET_KEY = SigningKey.of(key)
+
+
+def _refuse_bad_references() -> None:
+    for found in discover.found_in_settings():
+        if found.value.problem is not None:
+            raise told(f"settings.{found.setting}", found.value.problem) from found.value.problem
+
+
+def _on_setting_changed(*, setting: str, **_: Any) -> None:
+    """``override_settings``, in tests."""
+    if setting == SETTING:
+        clients.close()
+    elif setting == "SECRET_KEY":
+        measure_the_key()

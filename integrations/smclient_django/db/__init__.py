@@ -1,0 +1,1 @@
+"""Database backends that log in with the credentials of a secret, through its rotations."""

@@ -1,0 +1,1 @@
+"""``ENGINE = "smclient_django.db.mysql"``."""
