@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from smclient.backend import Backend, BackendUrl
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.errors import ConfigError
-from smclient_embedded.access import Authoriser, administrator_only
+from smclient_embedded.access import Authoriser
+from smclient_embedded.accounts import AccountsAdmin, PolicyAuthoriser, StoredDirectory
 from smclient_embedded.audit import AuditTrail
 from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
@@ -20,11 +21,13 @@ from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
 from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
+from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
 from smclient_embedded.master import MasterKey, MasterKeys, recognised
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
+from smclient_embedded.principals import Principals
 from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.scheduler import Done, Scheduler
 from smclient_embedded.store import Scope, Store, Transaction, load_store
@@ -34,7 +37,7 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Upkeep):
+class EmbeddedService(Principals, Upkeep):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -43,8 +46,10 @@ class EmbeddedService(Upkeep):
         account, region: where the administrator, the zero-configuration caller, is at home.
         master_key: the key over all keys. Else ``?master_key_file=``, ``SMCLIENT_MASTER_KEY_FILE``,
             a file beside SQLite's (made 0600), or, in memory, one that dies with the process.
-        clock, ids, authoriser: replaceable for tests; the authoriser lets the administrator do all
-            and others nothing.
+        access: ``enforce``, or ``audit``: decide and put every denial on record (under
+            ``additionalEventData`` of the call's record), but let the call through.
+        clock, ids, authoriser: replaceable for tests; the authoriser decides by the policies of the
+            store's accounts.
         quotas: how many of a thing there may be; AWS's numbers.
         rate_limits: ``True`` for AWS's request rates, or operations with other rates than those.
 
@@ -52,6 +57,7 @@ class EmbeddedService(Upkeep):
         faults: faults on purpose, see ``smclient_embedded.faults``.
         audit: the trail, see ``smclient_embedded.audit``.
         keys: KMS keys are disabled, enabled and deleted here, see ``smclient_embedded.keys``.
+        accounts: principals and their policies, see ``smclient_embedded.accounts``.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -66,7 +72,8 @@ class EmbeddedService(Upkeep):
         master_key: MasterKey | None = None,
         clock: Clock = SYSTEM_CLOCK,
         ids: Ids | None = None,
-        authoriser: Authoriser = administrator_only,
+        access: Literal["enforce", "audit"] = "enforce",
+        authoriser: Authoriser | None = None,
         quotas: Quotas = Quotas(),  # noqa: B008  it never changes
         rate_limits: bool | Mapping[str, float] = False,
     ) -> None:
@@ -75,13 +82,14 @@ class EmbeddedService(Upkeep):
         self.region = region or self.url.options.get("region", DEFAULT_REGION)
         if not re.fullmatch(r"[0-9]{12}", self.account):
             raise ConfigError(f"an account has 12 digits; {self.account!r} is none")
+        if access not in ("enforce", "audit"):
+            raise ConfigError(f"access is 'enforce' or 'audit', not {access!r}")
         limits = rate_limits if isinstance(rate_limits, Mapping) else None
         rates = None if rate_limits is False else RateLimits(limits)
         self._clock = clock
         self.faults = Faults(clock)
         self._functions = InProcessFunctions()
         self._store = load_store(self.url, clock=clock) if isinstance(store, str) else store
-        self._principals: dict[str, Principal] = {}
         self._closed = False
         try:
             master = recognised(self._store, self.url, master_key)
@@ -90,11 +98,15 @@ class EmbeddedService(Upkeep):
             raise
         self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
         self._ids = ids or SystemIds()
+        directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
+        policies = PolicyAuthoriser(directory)
         self._door = Door(
             store=self._store,
             master=MasterKeys(master),
             model=service_model(),
-            authoriser=authoriser,
+            gate=Gate(
+                authoriser or policies, clock.now, self._ids.uuid, audit_only=access == "audit"
+            ),
             functions=self._functions,
             audit=self.audit,
             metrics=Metrics(clock.now),
@@ -106,6 +118,10 @@ class EmbeddedService(Upkeep):
         )
         self._home = Scope(self.account, self.region)
         self.keys = Keys(self._store, self._deps_for, self._home)
+        self._opened = {}
+        self.accounts = AccountsAdmin(
+            directory, policies, seal_with=self._with_keys, now=clock.now, home=self.account
+        )
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
         )
@@ -172,28 +188,6 @@ class EmbeddedService(Upkeep):
 
     # --- setting up -----------------------------------------------------------------------------
 
-    def principal(self, principal: Principal | str | None = None) -> Principal:
-        """A caller by ARN; the administrator for ``None``. Raises ``ConfigError`` for an unknown
-        one."""
-        if isinstance(principal, Principal):
-            return principal
-        if principal is None:
-            return Principal.administrator(self.account)
-        if principal == f"arn:aws:iam::{self.account}:root":
-            return Principal.administrator(self.account)
-        if principal not in self._principals:
-            raise ConfigError(
-                f"there is no principal {principal!r}; make it with create_principal()"
-            )
-        return self._principals[principal]
-
-    def create_principal(self, name: str, *, account: str | None = None) -> str:
-        """Make a user and return its ARN. It may do nothing yet: policies are not there."""
-        account = account or self.account
-        arn = f"arn:aws:iam::{account}:user/{name}"
-        self._principals[arn] = Principal(arn, account)
-        return arn
-
     def create_key(self, *, alias: str | None = None, region: str | None = None) -> str:
         """Make a customer KMS key and return its ARN.
 
@@ -220,7 +214,8 @@ class EmbeddedService(Upkeep):
         that acts as ``role`` (a principal's ARN; the administrator unless given).
         """
         arn = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
-        self._functions.register(arn, name, handler, self.principal(role).arn)
+        acting = self.principal(role)
+        self._functions.register(arn, name, handler, role or acting.arn)
         return arn
 
     # --- running and looking ----------------------------------------------------------------------

@@ -74,6 +74,7 @@ class HttpSettings:
         hosts: the names that a request may have in ``Host``.
         max_body, body_seconds: how large a body may be, and how long it may take to arrive.
         behind_proxy: a proxy of ours is in front; else forwarded requests are refused.
+        open_session: the key of a session by its id and token.
         now: the time that signatures are compared with. The machine's, not the service's, which
             tests move.
     """
@@ -86,6 +87,7 @@ class HttpSettings:
     body_seconds: float = 10.0
     behind_proxy: bool = False
     now: Callable[[], datetime] = _system_now
+    open_session: Callable[[str, str], AccessKey | None] | None = None
 
 
 class ClientGone(Exception):
@@ -164,6 +166,7 @@ class HttpApp:
             request_id,
             self._source(scope, wire),
             wire.user_agent.decode("latin-1"),
+            scope.get("scheme") == "https",
         )
         may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
         if self._pool is None or (self._inline(call.operation) and not may_wait):
@@ -203,6 +206,7 @@ class HttpApp:
             body=body,
             now=settings.now(),
             find_key=settings.find_key,
+            open_session=settings.open_session,
         )
 
     async def _body(self, scope: Scope, receive: Receive, announced: bytes | None) -> bytes:
