@@ -56,17 +56,18 @@ class Gate:
     def check(self, call: Call, tx: Transaction) -> None:
         """Everything that the call needs to be allowed before its values are looked at."""
         _refuse_ended_session(call.context, self.now())
-        asked = self._question(call, tx)
+        asked = self.question(call, tx)
         self._demand(call, asked)
         needs = NEEDS.get(call.operation)
         for need in () if needs is None else needs(call.parameters, asked.secret):
-            self._demand(call, _also(asked, need))
+            self._demand(call, also(asked, need))
         if asked.secret is not None and call.context.principal.kind != "administrator":
             after = tags_after(call.operation, call.parameters, asked.secret)
             if after is not None:
                 self._demand(call, replace(asked, secret=after))
 
-    def _question(self, call: Call, tx: Transaction) -> AccessRequest:
+    def question(self, call: Call, tx: Transaction) -> AccessRequest:
+        """The first thing that a call needs: its own action on what it is about."""
         context, parameters = call.context, call.parameters
         principal, named = context.principal, "*"
         resource, owner = "*", principal.account
@@ -183,7 +184,7 @@ def _refuse_ended_session(context: RequestContext, now: datetime) -> None:
         raise ExpiredTokenException("The security token included in the request is expired")
 
 
-def _also(asked: AccessRequest, need: Need) -> AccessRequest:
+def also(asked: AccessRequest, need: Need) -> AccessRequest:
     """The question about one more action of the same call."""
     if need.resource is None:
         return replace(asked, action=need.action)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -44,6 +44,8 @@ class _Options:
     extra_hosts: tuple[str, ...]
     behind_proxy: bool
     max_body: int
+    access: Literal["enforce", "audit"]
+    config_file: Path | None
     as_json: bool
 
 
@@ -83,6 +85,19 @@ def _path(**kind: bool) -> click.Path:
 @click.option("--allow-host", "extra_hosts", multiple=True, help="One more name of this server.")
 @click.option("--behind-proxy", is_flag=True, help="Believe the last hop of X-Forwarded-For.")
 @click.option("--max-body", default=2**20, show_default=True, type=click.IntRange(min=1024))
+@click.option(
+    "--access",
+    type=click.Choice(["enforce", "audit"]),
+    default="enforce",
+    show_default=True,
+    help="audit: put denials on record, but let the calls through.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=_path(dir_okay=False, exists=True),
+    help="Accounts, principals, keys and secrets, in TOML or JSON: docs/access.md.",
+)
 @click.option("--json", "as_json", is_flag=True, help='{"endpoint","pid","key_file","ca_file"}.')
 def serve(**given: Any) -> None:
     """Serve a store as AWS Secrets Manager, until SIGTERM.
@@ -105,8 +120,12 @@ def _serve(options: _Options) -> None:
     _refuse_open_doors(options)
     _log_to_stderr()
     _tune_collector()
+    configure = _configuration(options)
     listener = server.listen(options.host, options.port, is_tls=options.use_tls)
-    with EmbeddedService(options.url, account=options.account, region=options.region) as service:
+    with EmbeddedService(
+        options.url, account=options.account, region=options.region, access=options.access
+    ) as service:
+        configure(service)
         find_key, key_file = _keys(service, options)
         tls = _tls(options) if options.use_tls else None
         settings = HttpSettings(
@@ -116,6 +135,7 @@ def _serve(options: _Options) -> None:
             hosts=AllowedHosts((options.host, *options.extra_hosts)),
             max_body=options.max_body,
             behind_proxy=options.behind_proxy,
+            open_session=service.open_session,
         )
         is_local = service.url.scheme == "embedded"
         with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
@@ -131,6 +151,16 @@ def _serve(options: _Options) -> None:
                 server.Serving(tls=tls, run_due=service.run_due),
                 on_ready=lambda: _say_ready(listener.endpoint, key_file, tls, options.as_json),
             )
+
+
+def _configuration(options: _Options) -> Callable[[EmbeddedService], object]:
+    """What brings a service to what the configuration file says; the file is checked here."""
+    if options.config_file is None:
+        return lambda service: None
+    from smclient_embedded.config import apply_config, read_config
+
+    config = read_config(options.config_file)
+    return lambda service: apply_config(service, config)
 
 
 def _refuse_open_doors(options: _Options) -> None:
@@ -167,7 +197,7 @@ def _keys(
     else:
         file = options.key_file or _default_key_file(service)
         keys.add(key_from_file(file, principal))
-    return keys.find, file
+    return (lambda key_id: keys.find(key_id) or service.find_key(key_id)), file
 
 
 def _given_pair(options: _Options) -> tuple[str, str, str | None] | None:

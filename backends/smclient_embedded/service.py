@@ -19,6 +19,7 @@ from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.explaining import Explains
 from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
 from smclient_embedded.gate import Gate
@@ -37,7 +38,7 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Principals, Upkeep):
+class EmbeddedService(Principals, Explains, Upkeep):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -99,13 +100,16 @@ class EmbeddedService(Principals, Upkeep):
         self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
         self._ids = ids or SystemIds()
         directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
-        policies = PolicyAuthoriser(directory)
+        self._policies = PolicyAuthoriser(directory)
         self._door = Door(
             store=self._store,
             master=MasterKeys(master),
             model=service_model(),
             gate=Gate(
-                authoriser or policies, clock.now, self._ids.uuid, audit_only=access == "audit"
+                authoriser or self._policies,
+                clock.now,
+                self._ids.uuid,
+                audit_only=access == "audit",
             ),
             functions=self._functions,
             audit=self.audit,
@@ -120,7 +124,7 @@ class EmbeddedService(Principals, Upkeep):
         self.keys = Keys(self._store, self._deps_for, self._home)
         self._opened = {}
         self.accounts = AccountsAdmin(
-            directory, policies, seal_with=self._with_keys, now=clock.now, home=self.account
+            directory, self._policies, seal_with=self._with_keys, now=clock.now, home=self.account
         )
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()

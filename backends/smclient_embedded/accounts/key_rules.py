@@ -37,14 +37,20 @@ class KeyAdmin:
     ) -> str:
         """Grant the use of a KMS key beside its policy, and return the grant's id. ``constraints``
         are ``EncryptionContextSubset`` and ``EncryptionContextEquals``."""
-        grant = KeyGrantRecord(
-            random_id(64).lower(),
-            grantee,
-            tuple(name.removeprefix("kms:") for name in operations),
-            {name: dict(pairs) for name, pairs in (constraints or {}).items()},
-        )
+        grant = _grant(grantee, operations, constraints or {})
         self._change_key(key_arn, lambda rules: replace(rules, grants=(*rules.grants, grant)))
         return grant.grant_id
+
+    def put_key_rules(
+        self,
+        key_arn: str,
+        policy: str | None,
+        grants: Sequence[tuple[str, Sequence[str], Mapping[str, Mapping[str, str]]]],
+    ) -> None:
+        """Give a key this policy and these grants (grantee, operations, constraints), no others."""
+        text = None if policy is None else checked(policy, "resource", f"{key_arn} policy")
+        made = tuple(_grant(*grant) for grant in grants)
+        self._change_key(key_arn, lambda rules: KeyRules(text, made))
 
     def revoke_grant(self, key_arn: str, grant_id: str) -> None:
         """Take a grant back. Raises ``ConfigError`` if there is none of that id."""
@@ -68,3 +74,14 @@ class KeyAdmin:
             )
 
         self._directory.change(changed)
+
+
+def _grant(
+    grantee: str, operations: Sequence[str], constraints: Mapping[str, Mapping[str, str]]
+) -> KeyGrantRecord:
+    return KeyGrantRecord(
+        random_id(64).lower(),
+        grantee,
+        tuple(name.removeprefix("kms:") for name in operations),
+        {name: dict(pairs) for name, pairs in constraints.items()},
+    )

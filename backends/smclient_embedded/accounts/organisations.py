@@ -79,6 +79,13 @@ class OrganisationAdmin:
 
         self._change(attach)
 
+    def is_attached(self, kind: Literal["scp", "rcp"], node: str, name: str) -> bool:
+        """Whether a node has a policy of that name."""
+        organisation = self._directory.current().organisation
+        if organisation is None:
+            return False
+        return name in _attached(organisation, kind).get(node, _default(kind))
+
     def detach_policy(self, kind: Literal["scp", "rcp"], node: str, name: str) -> None:
         """Take a policy away from a node; also ``FullAWSAccess``. Raises ``ConfigError``."""
 

@@ -93,17 +93,13 @@ class PeopleAdmin:
         self, name: str, *, account: str | None = None, policies: Documents | None = None
     ) -> str:
         """Make a group of users and return its ARN. Raises ``ConfigError`` as ``create_user``."""
-        account, arn = self._placed("group", name, account, "/")
-        group = Group(arn, named_documents(policies, "identity", arn))
+        return self._put_group(name, account, policies, is_new=True)
 
-        def add(accounts: Accounts) -> Accounts:
-            kept = accounts.account(account)
-            if name in kept.groups:
-                raise ConfigError(f"{arn} is there already")
-            return accounts.with_account(replace(kept, groups={**kept.groups, name: group}))
-
-        self._directory.change(add)
-        return arn
+    def put_group(
+        self, name: str, *, account: str | None = None, policies: Documents | None = None
+    ) -> str:
+        """Make a group or give it these policies and no others. Raises ``ConfigError``."""
+        return self._put_group(name, account, policies, is_new=False)
 
     def put_policy(self, arn: str, name: str, document: Document) -> None:
         """Give a user, group or role a policy, in place of its earlier one of that name.
@@ -192,6 +188,21 @@ class PeopleAdmin:
         self._directory.change(remove)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _put_group(
+        self, name: str, account: str | None, policies: Documents | None, *, is_new: bool
+    ) -> str:
+        account, arn = self._placed("group", name, account, "/")
+        group = Group(arn, named_documents(policies, "identity", arn))
+
+        def put(accounts: Accounts) -> Accounts:
+            kept = accounts.account(account)
+            if is_new and name in kept.groups:
+                raise ConfigError(f"{arn} is there already")
+            return accounts.with_account(replace(kept, groups={**kept.groups, name: group}))
+
+        self._directory.change(put)
+        return arn
 
     def _placed(self, kind: str, name: str, account: str | None, path: str) -> tuple[str, str]:
         account = account or self._home
