@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from smclient_embedded.access import ALLOWED, Access, AccessRequest
@@ -22,6 +23,7 @@ from smclient_embedded.policy import (
     Key,
     KeyGrant,
     Kind,
+    LazyContext,
     PolicySet,
     PolicyType,
     Reason,
@@ -57,6 +59,7 @@ class _Kept:
     stamp: str
     callers: dict[Principal, _Caller] = field(default_factory=dict)
     sets: dict[tuple[Principal, str, tuple[str, ...]], PolicySet] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
 
 
 class PolicyAuthoriser:
@@ -101,15 +104,17 @@ class PolicyAuthoriser:
             account=request.owner,
             action=request.action,
             resource=request.resource,
-            context=condition_keys(request, caller.keys),
+            context=LazyContext(partial(condition_keys, request, caller.keys)),
             principal_role=caller.role,
             principal_user=caller.user,
         )
-        policies = _policies(kept, caller, request, accounts)
         if request.key is None:
-            return evaluate(question, policies)
-        rules = accounts.key_rules(request.key.arn, request.owner)
-        return evaluate_key(question, policies, engine_key(request.key, rules))
+            return evaluate(question, _policies(kept, caller, request, accounts))
+        key = kept.keys.get(request.key.arn)
+        if key is None:
+            key = engine_key(request.key, accounts.key_rules(request.key.arn, request.owner))
+            _keep(kept.keys, request.key.arn, key)
+        return evaluate_key(question, _key_policies(kept, caller, request, accounts, key), key)
 
 
 def reason_of(decision: Decision) -> str:
@@ -170,22 +175,37 @@ def _policies(
     kept: _Kept, caller: _Caller, request: AccessRequest, accounts: Accounts
 ) -> PolicySet:
     """The caller's policies beside those on the resource. ``*`` is nobody's resource."""
-    on_resource: Sequence[str] = ()
+    on_resource: tuple[str, ...] = ()
     if request.policies is not None:
-        on_resource = request.policies
-    elif request.secret is not None:
+        on_resource = tuple(request.policies)
+    elif request.secret is not None and request.secret.policies:
         on_resource = tuple(request.secret.policies.values())
     is_bound = accounts.is_bound(request.owner)
     if not on_resource and not is_bound:
         return caller.policies
-    place = (request.principal, request.owner if is_bound else "", tuple(on_resource))
+    place = (request.principal, request.owner if is_bound else "", on_resource)
     found = kept.sets.get(place)
     if found is None:
-        organisation = accounts.organisation
-        rcp = organisation.resource_policies(request.owner) if organisation else ()
         found = replace(
             caller.policies,
             resource=_compiled(on_resource, "resource"),
+            rcp=_compiled(accounts.resource_policies(request.owner), "rcp"),
+        )
+        _keep(kept.sets, place, found)
+    return found
+
+
+def _key_policies(
+    kept: _Kept, caller: _Caller, request: AccessRequest, accounts: Accounts, key: Key
+) -> PolicySet:
+    """The caller's policies beside that of a key; no organisation binds an AWS managed one."""
+    place = (request.principal, request.resource, ("a key",))
+    found = kept.sets.get(place)
+    if found is None:
+        rcp = () if key.aws_managed else accounts.resource_policies(request.owner)
+        found = replace(
+            caller.policies,
+            resource=() if key.policy is None else (key.policy,),
             rcp=_compiled(rcp, "rcp"),
         )
         _keep(kept.sets, place, found)

@@ -80,6 +80,12 @@ class Accounts:
         """Whether policies of an organisation bind an account."""
         return self.organisation is not None and self.organisation.binds(account)
 
+    def resource_policies(self, account: str) -> tuple[str, ...]:
+        """The resource control policies that bind the resources of an account."""
+        if self.organisation is None:
+            return ()
+        return self.organisation.resource_policies(account)
+
     def with_account(self, account: Account) -> Accounts:
         """The same with another state of one account."""
         return replace(self, accounts={**self.accounts, account.account: account})
