@@ -419,3 +419,36 @@ def test_every_denial_is_on_record_and_names_no_value(realm: Any) -> None:
     assert event["errorCode"] == "AccessDenied"
     assert event["userIdentity"]["arn"] == user
     assert "canary-value" not in json.dumps(event)
+
+
+class TestLockingOut:
+    """The caller's own policies count in ValidateResourcePolicy and PutResourcePolicy."""
+
+    @pytest.mark.parametrize(
+        ("principal", "locked"),
+        [
+            ("*", True),
+            ({"AWS": f"arn:aws:iam::{HOME}:user/app"}, True),
+            ({"AWS": HOME}, True),
+            ({"AWS": f"arn:aws:iam::{HOME}:user/other"}, False),
+        ],
+    )
+    def test_a_policy_that_shuts_the_caller_out(
+        self, realm: Any, principal: Any, locked: bool
+    ) -> None:
+        realm.secret()
+        user = realm.user("app", allow("*"))
+        shuts = json.dumps(policy(deny("PutResourcePolicy", Principal=principal)))
+        asked = {"SecretId": "prod/db", "ResourcePolicy": shuts}
+        answer = realm(user, "ValidateResourcePolicy", **asked)
+        checks = [each["CheckName"] for each in answer["ValidationErrors"]]
+        assert checks == (["LockOutCheck"] if locked else [])
+
+    def test_validating_needs_the_right_to_put(self, realm: Any) -> None:
+        realm.secret()
+        user = realm.user("app", allow("ValidateResourcePolicy"))
+        harmless = json.dumps(policy(allow("GetSecretValue", Principal={"AWS": HOME})))
+        asked = {"SecretId": "prod/db", "ResourcePolicy": harmless}
+        assert not realm.may(user, "ValidateResourcePolicy", **asked)
+        realm.accounts.put_policy(user, "put", policy(allow("PutResourcePolicy")))
+        assert realm(user, "ValidateResourcePolicy", **asked)["PolicyValidationPassed"] is True
