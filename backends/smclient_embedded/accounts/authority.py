@@ -1,7 +1,8 @@
 """The authoriser: the policy engine, asked with everything that is known of caller and resource.
 
 Compiled policies and the caller's own condition keys are kept for each caller until the accounts
-change. The administrator in the own account, where no policy can bind it, costs one comparison.
+change, and so are answers that no condition had a part in. The administrator in the own account,
+where no policy can bind it, costs one comparison.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ logger = logging.getLogger("smclient.embedded.access")
 KEPT_CALLERS = 4096
 _CONSTRAINTS = frozenset({"EncryptionContextSubset", "EncryptionContextEquals"})
 
+_Place = tuple[Principal, str, str, str, tuple[str, ...], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
@@ -60,6 +63,8 @@ class _Kept:
     callers: dict[Principal, _Caller] = field(default_factory=dict)
     sets: dict[tuple[Principal, str, tuple[str, ...]], PolicySet] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
+    unconditional: dict[_Place, Access] = field(default_factory=dict)
+    """Answers in which no condition had a part: the same question has the same answer."""
 
 
 class PolicyAuthoriser:
@@ -75,46 +80,79 @@ class PolicyAuthoriser:
             accounts = self._directory.current(request.setting)
             if _is_unbound(request, accounts):
                 return ALLOWED
-            decision = self._decide(request, accounts)
+            kept = self._kept_of(accounts)
+            place = _place(request)
+            known = kept.unconditional.get(place)
+            if known is not None:
+                return known
+            context, decision = _decide(kept, request, accounts)
+            access = ALLOWED if decision.allowed else Access(False, reason_of(decision))
+            if not context.was_made and decision.error is None:
+                _keep(kept.unconditional, place, access)
+            return access
         except Exception as error:  # noqa: BLE001  authorization fails closed, whatever happens
             logger.error("a decision could not be made: %s", type(error).__name__)
             action = request.action
             return Access(False, f"because no identity-based policy allows the {action} action")
-        if decision.allowed:
-            return ALLOWED
-        return Access(False, reason_of(decision))
 
     def decide(self, request: AccessRequest) -> Decision:
         """The engine's decision, which explains itself; no short cuts."""
-        return self._decide(request, self._directory.current(request.setting))
+        accounts = self._directory.current(request.setting)
+        return _decide(self._kept_of(accounts), request, accounts)[1]
 
-    # --- inside -----------------------------------------------------------------------------------
-
-    def _decide(self, request: AccessRequest, accounts: Accounts) -> Decision:
+    def _kept_of(self, accounts: Accounts) -> _Kept:
         kept = self._kept
         if kept.stamp != accounts.stamp:
             self._kept = kept = _Kept(accounts.stamp)
-        principal = request.principal
-        caller = kept.callers.get(principal)
-        if caller is None:
-            caller = _caller(principal, accounts)
-            _keep(kept.callers, principal, caller)
-        question = Request(
-            principal=principal.arn,
-            account=request.owner,
-            action=request.action,
-            resource=request.resource,
-            context=LazyContext(partial(condition_keys, request, caller.keys)),
-            principal_role=caller.role,
-            principal_user=caller.user,
-        )
-        if request.key is None:
-            return evaluate(question, _policies(kept, caller, request, accounts))
-        key = kept.keys.get(request.key.arn)
-        if key is None:
-            key = engine_key(request.key, accounts.key_rules(request.key.arn, request.owner))
-            _keep(kept.keys, request.key.arn, key)
-        return evaluate_key(question, _key_policies(kept, caller, request, accounts, key), key)
+        return kept
+
+
+def _decide(
+    kept: _Kept, request: AccessRequest, accounts: Accounts
+) -> tuple[LazyContext, Decision]:
+    principal = request.principal
+    caller = kept.callers.get(principal)
+    if caller is None:
+        caller = _caller(principal, accounts)
+        _keep(kept.callers, principal, caller)
+    context = LazyContext(partial(condition_keys, request, caller.keys))
+    question = Request(
+        principal=principal.arn,
+        account=request.owner,
+        action=request.action,
+        resource=request.resource,
+        context=context,
+        principal_role=caller.role,
+        principal_user=caller.user,
+    )
+    if request.key is None:
+        return context, evaluate(question, _policies(kept, caller, request, accounts))
+    key = kept.keys.get(request.key.arn)
+    if key is None:
+        key = engine_key(request.key, accounts.key_rules(request.key.arn, request.owner))
+        _keep(kept.keys, request.key.arn, key)
+    policies = _key_policies(kept, caller, request, accounts, key)
+    return context, evaluate_key(question, policies, key)
+
+
+def _place(request: AccessRequest) -> _Place:
+    """All that a decision can depend on if no condition and no variable asks for the context."""
+    return (
+        request.principal,
+        request.action,
+        request.resource,
+        request.owner,
+        _on_resource(request),
+        request.key is not None,
+    )
+
+
+def _on_resource(request: AccessRequest) -> tuple[str, ...]:
+    if request.policies is not None:
+        return tuple(request.policies)
+    if request.secret is not None and request.secret.policies:
+        return tuple(request.secret.policies.values())
+    return ()
 
 
 def reason_of(decision: Decision) -> str:
@@ -175,11 +213,7 @@ def _policies(
     kept: _Kept, caller: _Caller, request: AccessRequest, accounts: Accounts
 ) -> PolicySet:
     """The caller's policies beside those on the resource. ``*`` is nobody's resource."""
-    on_resource: tuple[str, ...] = ()
-    if request.policies is not None:
-        on_resource = tuple(request.policies)
-    elif request.secret is not None and request.secret.policies:
-        on_resource = tuple(request.secret.policies.values())
+    on_resource = _on_resource(request)
     is_bound = accounts.is_bound(request.owner)
     if not on_resource and not is_bound:
         return caller.policies

@@ -25,6 +25,11 @@ class LazyContext(Mapping[str, ContextValue]):
         self._made: Context | None = None
 
     @property
+    def was_made(self) -> bool:
+        """Whether anything asked for a key."""
+        return self._made is not None
+
+    @property
     def made(self) -> Context:
         """The context itself."""
         if self._made is None:
