@@ -9,8 +9,8 @@ that moto's `IAMPolicy` knows, and on which it does not crash. moto reads the po
 request; to separate that from the decision, it is also timed on policies it has read before. Its
 answers are not checked here: it knows few operators and no organization, boundary or session.
 
-Then decisions as the embedded service makes them for each call, with the condition keys that AWS fills
-in: for the administrator, and for users whose policy has conditions or none.
+Then decisions as the embedded service makes them for each call, with the condition keys that AWS
+fills in: for the administrator, and for users whose policy has conditions or none.
 """
 
 import json
