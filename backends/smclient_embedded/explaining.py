@@ -8,7 +8,7 @@ from typing import Any
 
 from smclient.errors import ConfigError
 from smclient_embedded.access import AccessRequest
-from smclient_embedded.accounts import PolicyAuthoriser
+from smclient_embedded.accounts.authority import PolicyAuthoriser
 from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import Principal
 from smclient_embedded.door import Door

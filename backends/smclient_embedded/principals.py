@@ -3,13 +3,13 @@ hands out principals."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from smclient.errors import ConfigError
-from smclient_embedded.accounts import AccountsAdmin, AssumedRole, Credentials
-from smclient_embedded.accounts.documents import Document, Documents
-from smclient_embedded.accounts.keys import open_secret, open_session
+from smclient_embedded.accounts.authority import PolicyAuthoriser
+from smclient_embedded.accounts.directory import StoredDirectory
 from smclient_embedded.accounts.naming import principal_arn, unknown
 from smclient_embedded.context import Principal
 from smclient_embedded.door import Door
@@ -18,23 +18,37 @@ from smclient_embedded.kms import Kms
 from smclient_embedded.store import Scope, Transaction
 from smclient_embedded.store.ports import Keyring
 
+if TYPE_CHECKING:
+    from smclient_embedded.accounts import AccountsAdmin, AssumedRole, Credentials
+    from smclient_embedded.accounts.documents import Document, Documents
+
 R = TypeVar("R")
 _KEPT = 4096
 
 
 class Principals:
-    """Needs an open door.
-
-    Attributes:
-        accounts: users, groups, roles, access keys, key policies and the organisation; see
-            ``smclient_embedded.accounts.AccountsAdmin``.
-    """
+    """Needs an open door."""
 
     account: str
     region: str
-    accounts: AccountsAdmin
     _door: Door
+    _directory: StoredDirectory
+    _policies: PolicyAuthoriser
     _opened: dict[tuple[str, str], AccessKey]
+
+    @functools.cached_property
+    def accounts(self) -> AccountsAdmin:
+        """Users, groups, roles, access keys, key policies and the organisation; see
+        ``smclient_embedded.accounts.AccountsAdmin``. Loaded when it is asked for."""
+        from smclient_embedded.accounts import AccountsAdmin
+
+        return AccountsAdmin(
+            self._directory,
+            self._policies,
+            seal_with=self._with_keys,
+            now=self._door.clock.now,
+            home=self.account,
+        )
 
     def principal(self, principal: Principal | str | None = None) -> Principal:
         """A caller by ARN; the administrator for ``None``.
@@ -116,9 +130,11 @@ class Principals:
 
     def find_key(self, access_key_id: str) -> AccessKey | None:
         """The access key of an id, as a server verifies signatures with it."""
-        kept = self.accounts.all().access_key(access_key_id)
+        kept = self._directory.current().access_key(access_key_id)
         if kept is None:
             return None
+        from smclient_embedded.accounts.keys import open_secret
+
         principal = self.accounts.principal(kept.principal)
         if principal is None:
             return None
@@ -138,6 +154,8 @@ class Principals:
         place = (access_key_id, token)
         found = self._opened.get(place)
         if found is None:
+            from smclient_embedded.accounts.keys import open_session
+
             opened = self._with_keys(
                 lambda keys: open_session(keys, access_key_id, token), self.account, write=False
             )

@@ -13,7 +13,8 @@ from smclient.backend import Backend, BackendUrl
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.errors import ConfigError
 from smclient_embedded.access import Authoriser
-from smclient_embedded.accounts import AccountsAdmin, PolicyAuthoriser, StoredDirectory
+from smclient_embedded.accounts.authority import PolicyAuthoriser
+from smclient_embedded.accounts.directory import StoredDirectory
 from smclient_embedded.audit import AuditTrail
 from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
@@ -99,8 +100,8 @@ class EmbeddedService(Principals, Explains, Upkeep):
             raise
         self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
         self._ids = ids or SystemIds()
-        directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
-        self._policies = PolicyAuthoriser(directory)
+        self._directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
+        self._policies = PolicyAuthoriser(self._directory)
         self._door = Door(
             store=self._store,
             master=MasterKeys(master),
@@ -123,9 +124,6 @@ class EmbeddedService(Principals, Explains, Upkeep):
         self._home = Scope(self.account, self.region)
         self.keys = Keys(self._store, self._deps_for, self._home)
         self._opened = {}
-        self.accounts = AccountsAdmin(
-            directory, self._policies, seal_with=self._with_keys, now=clock.now, home=self.account
-        )
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
         )
