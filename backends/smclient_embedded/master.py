@@ -238,10 +238,17 @@ def recognised(store: Store, url: BackendUrl, given: MasterKey | None) -> Master
 
 def named_master_key(url: BackendUrl, *, is_new: bool) -> MasterKey:
     """The key that a URL or the environment names, else the file beside an SQLite store; for a
-    store in memory one that dies with the process. Raises ``MasterKeyError``."""
+    store in memory one that dies with the process. Others have no place of their own for a key
+    file, so it must be named. Raises ``MasterKeyError``."""
     named = url.options.get("master_key_file") or os.environ.get(MASTER_KEY_FILE)
     if named:
         return MasterKey.from_file(Path(named), create=False)
+    if url.scheme.startswith("embedded+"):
+        raise MasterKeyError(
+            f"an {url.scheme}: store needs its master key named, with ?master_key_file= or "
+            f"{MASTER_KEY_FILE}: the same file of {_KEY_BYTES} random bytes, mode 0600, on every "
+            f"node. To make one: (umask 077; head -c {_KEY_BYTES} /dev/urandom > master.key)"
+        )
     if not url.path:
         return MasterKey.random()
     return MasterKey.from_file(Path(url.path + ".key"), create=is_new)

@@ -46,6 +46,24 @@ def open_store(url: BackendUrl, *, clock: Clock) -> Store:
     return SqlStore.sqlite(url.path)
 
 
+def open_postgres_store(url: BackendUrl, *, clock: Clock) -> Store:
+    """Entry point of ``embedded+postgresql:``: a database that many nodes may share.
+
+    Raises:
+        UnknownSettingError: an option that nobody reads.
+        MissingExtraError: SQLAlchemy or psycopg is not installed.
+        ConfigError, StoreError: see ``sql_postgres.postgres_store``.
+    """
+    try:
+        import psycopg  # noqa: F401  SQLAlchemy would look for it later, and say less
+
+        from smclient_embedded.store import sql_postgres
+    except ImportError as error:
+        raise missing_extra(f"{url.scheme}:", error) from error
+    url.take(*OPTIONS, *sql_postgres.OPTIONS)
+    return sql_postgres.postgres_store(url)
+
+
 def load_store(url: BackendUrl, *, clock: Clock) -> Store:
     """Open the store that a URL names, of whoever provides its scheme.
 
@@ -54,6 +72,7 @@ def load_store(url: BackendUrl, *, clock: Clock) -> Store:
     """
     shipped = {
         "embedded": "smclient_embedded.store:open_store",
+        "embedded+postgresql": "smclient_embedded.store:open_postgres_store",
         "file": "smclient_file:open_store",
     }
     opener = load_plugin(STORES, url.scheme, shipped)
@@ -78,5 +97,6 @@ __all__ = [
     "Transaction",
     "VersionRecord",
     "load_store",
+    "open_postgres_store",
     "open_store",
 ]

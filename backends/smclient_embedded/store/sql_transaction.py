@@ -195,6 +195,7 @@ class SqlTransaction:
         write: bool,
         trim_audit: Callable[[int], int],
         kept: Kept | None = None,
+        let_in: Executable | None = None,
     ) -> None:
         self._connection = connection
         self._store = store
@@ -202,6 +203,7 @@ class SqlTransaction:
         self._trim_audit = trim_audit
         self._puts = puts_of(connection.dialect.name)
         self._kept = kept
+        self._let_in = let_in
         self._changed = False
 
     def begin_generation(self) -> None:
@@ -366,11 +368,22 @@ class SqlTransaction:
         if not self._write:
             raise RuntimeError("a transaction that was opened for reading was written to")
 
+    def _wait_for_turn(self) -> None:
+        """Let no other writer in from here on. One that only adds to the audit trail need not."""
+        if self._let_in is None:
+            return
+        let_in, self._let_in = self._let_in, None
+        try:
+            self._connection.execute(let_in)
+        except SQLAlchemyError as error:
+            raise store_error(self._store, error) from None
+
     def _rows(
         self,
         statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]],
         parameters: Mapping[str, Any],
     ) -> Sequence[SqlRow]:
+        self._wait_for_turn()
         try:
             return self._connection.execute(statement, parameters).all()
         except UnicodeEncodeError:  # text that no database holds is looked for: nothing is found
@@ -407,6 +420,8 @@ class SqlTransaction:
         ``from None``: the driver's error holds the parameters, which may be ciphertext.
         """
         self._must_write()
+        if statement is not _APPEND_AUDIT:
+            self._wait_for_turn()
         self._changed = self._changed or not any(statement is of for of in _OF_AUDIT)
         try:
             self._connection.execute(statement, parameters)

@@ -906,3 +906,9 @@ class TestSqliteStore(StoreContract):
         store = SqlStore.sqlite(str(tmp_path / "secrets.db"))
         yield store
         store.close()
+
+
+class TestPostgresStore(StoreContract):
+    @pytest.fixture
+    def store(self, postgres_records: Store) -> Store:
+        return postgres_records

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from smclient_demo.postgres_server import PostgresServer
 from smclient_embedded.store import (
     AuditRecord,
     MemoryStore,
@@ -30,6 +32,7 @@ from smclient_embedded.store import (
     VersionRecord,
 )
 from smclient_embedded.store.sql import SqlStore
+from tests.backends.embedded.conftest import emptied, opened
 
 SCOPES = (Scope("111122223333", "eu-west-1"), Scope("111122223333", "us-east-1"))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -432,3 +435,32 @@ StoresAgree.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestStoresAgree = StoresAgree.TestCase
+
+
+class StoresAgreeInPostgres(StoresAgree):
+    """The same with PostgreSQL in the place of SQLite."""
+
+    server: ClassVar[PostgresServer]
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        emptied(self.server)
+        super().__init__()
+
+    def opened(self) -> SqlStore:
+        return opened(self.url)
+
+
+StoresAgreeInPostgres.TestCase.settings = settings(StoresAgree.TestCase.settings, max_examples=12)
+
+
+@pytest.mark.usefixtures("a_postgres_for_the_machine")
+class TestStoresAgreeInPostgres(StoresAgreeInPostgres.TestCase):  # type: ignore[misc,name-defined]
+    pass
+
+
+@pytest.fixture
+def a_postgres_for_the_machine(stores_database: PostgresServer, postgres_url: str) -> None:
+    """Hypothesis makes the machine, which so finds its server in the class."""
+    StoresAgreeInPostgres.server = stores_database
+    StoresAgreeInPostgres.url = postgres_url
