@@ -74,6 +74,11 @@ class Metrics:
                 scope = OTHER
             kms[scope, action, not key.managed] += 1
 
+    def clear(self) -> None:
+        """Begin anew."""
+        with self._lock:
+            self._months.clear()
+
     def snapshot(self, resources: Mapping[Scope, Resources] | None = None) -> list[dict[str, Any]]:
         """CallCount of all kept months, one entry for each operation and outcome, sorted; then the
         ResourceCount of each scope that is given."""

@@ -16,7 +16,9 @@ from smclient_embedded.backup import read_backup, write_backup
 from smclient_embedded.door import Door
 from smclient_embedded.master import MasterKey, named_master_key
 from smclient_embedded.metrics import Resources
-from smclient_embedded.store import Scope, Store, load_store
+from smclient_embedded.store import Scope, SecretQuery, Store, load_store
+
+_REMOVED_AT_ONCE = 1000
 
 
 class Upkeep:
@@ -36,6 +38,28 @@ class Upkeep:
         """What AWS would bill for this month, by the same price book as the client's; see
         ``smclient_embedded.metrics.bill``."""
         return metrics.bill(self.usage(account=account), price_book)
+
+    def reset(self) -> int:
+        """Remove every secret of every account and Region at once, end the faults and begin to
+        count anew; how many secrets were removed. Keys, principals and the audit trail stay.
+
+        For tests that share a service. There is no way back.
+        """
+        door = self._door
+        door.faults.clear()
+        removed = 0
+        everything = SecretQuery(include_deleted=True, limit=_REMOVED_AT_ONCE)
+        more = True
+        while more:
+            with door.store.transaction(write=True) as tx:
+                pages = [tx.page(scope, everything) for scope in tx.scopes()]
+                gone = [secret.arn for page in pages for secret in page.secrets]
+                for arn in gone:
+                    tx.remove_secret(arn)
+            removed += len(gone)
+            more = any(page.more for page in pages)
+        door.metrics.clear()
+        return removed
 
     def backup(self, path: str | Path) -> int:
         """Write a consistent snapshot to a file, while the service runs; how many records it has.

@@ -1,4 +1,5 @@
-"""The service as an ASGI 3 application: AWS JSON 1.1 on ``POST /``, and ``GET /health``.
+"""The service as an ASGI 3 application: AWS JSON 1.1 on ``POST /``, ``GET /health``, and what the
+administrator may do beside that under ``/_smclient``, where it is allowed.
 
 One order for every request: Host → forwarded headers → path and method → content type → the body,
 within its limit and its deadline → JSON → target → signature → the door. All that a client can do
@@ -45,6 +46,11 @@ logger = logging.getLogger("smclient.embedded.http")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+Control = Callable[[str, str, bytes], dict[str, Any]]
+"""Answers a control request: method, what follows the prefix, body. Raises ``ServiceError``."""
+
+CONTROL = "/_smclient"
 
 DROP = "smclient.drop"
 """The extension of a server that can close a connection without an answer, for an outage on
@@ -98,6 +104,7 @@ class HttpApp:
     Args:
         inline: whether an operation may be answered on the event loop.
         pool: where the others are answered.
+        control: answers what is under ``/_smclient``; ``None`` where that is not allowed.
     """
 
     def __init__(
@@ -107,11 +114,13 @@ class HttpApp:
         *,
         inline: Callable[[str], bool],
         pool: Executor | None = None,
+        control: Control | None = None,
     ) -> None:
         self._door = door
         self._settings = settings
         self._inline = inline
         self._pool = pool
+        self._control = control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -149,7 +158,7 @@ class HttpApp:
             return _health(request_id)
         self._check_origin(scope, wire)
         if path != "/":
-            raise refusals.UnknownPath
+            return await self._controlled(scope, receive, wire, request_id)
         if scope["method"] != "POST":
             raise refusals.UnknownMethod
         kind = wire.content_type
@@ -170,6 +179,29 @@ class HttpApp:
             return json11.respond(self._door, call, context)
         respond = functools.partial(json11.respond, self._door, call, context)
         return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
+
+    async def _controlled(
+        self, scope: Scope, receive: Receive, wire: _Wire, request_id: str
+    ) -> WireAnswer:
+        """Answer the administrator beside AWS's API. A page in a browser cannot ask: it may not
+        send this content type, nor DELETE, to another origin."""
+        path, method = scope["path"], scope["method"]
+        if path != CONTROL and not path.startswith(CONTROL + "/"):
+            raise refusals.UnknownPath
+        if self._control is None:
+            raise refusals.NoControl
+        kind = wire.content_type.partition(b";")[0].strip().lower()
+        if method == "POST" and kind != b"application/json":
+            raise refusals.UnknownContentType("The Content-Type must be application/json.")
+        body = await self._body(scope, receive, wire.content_length)
+        principal = self._caller(scope, scope["headers"], body).principal
+        administrator = Principal.administrator(self._settings.account)
+        if self._settings.find_key is not None and principal != administrator:
+            raise refusals.NotAdministrator
+        answer = functools.partial(self._control, method, path.removeprefix(CONTROL), body)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+        headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
+        return WireAnswer(200, headers, json.dumps(found).encode())
 
     def _check_origin(self, scope: Scope, wire: _Wire) -> None:
         server = scope.get("server")
