@@ -55,14 +55,10 @@ class MovableClock:
     def advance(self, seconds: float) -> None:
         """Move it on. Raises ``ConfigError`` for a step back, and past the year 9000."""
         with self._lock:
-            try:
-                ahead = self._ahead + timedelta(seconds=seconds)
-                is_far = self._clock.now() + ahead > LATEST
-            except (OverflowError, ValueError):
-                is_far = True
-            if is_far or not seconds >= 0:
+            left = (LATEST - self._clock.now() - self._ahead).total_seconds()
+            if not 0 <= seconds <= left:
                 raise ConfigError("the clock moves on, up to the year 9000, and never back")
-            self._ahead = ahead
+            self._ahead += timedelta(seconds=seconds)
 
     def advance_to(self, moment: datetime) -> None:
         """Move it on to a moment. Raises ``ConfigError`` if that is past already."""

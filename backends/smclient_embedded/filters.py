@@ -29,6 +29,16 @@ def matches(filters: Sequence[Mapping[str, Any]]) -> Wanted:
     return lambda secret: all(test(secret) for test in tests)
 
 
+def name_prefixes(filters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Prefixes one of which the name of every secret that passes has; none if there is no such
+    bound. Stores find names by these without looking at the others."""
+    for shape in filters:
+        values = [str(value) for value in shape.get("Values") or ()]
+        if shape.get("Key") == "name" and not any(value.startswith("!") for value in values):
+            return tuple(values)
+    return ()
+
+
 def _filter(shape: Mapping[str, Any]) -> Wanted:
     if "Key" not in shape:
         raise InvalidParameterException("Invalid filter key")

@@ -177,6 +177,7 @@ def _config(app: HttpApp, serving: Serving) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what is wrong with a request is told to who sent it
         access_log=False,
         server_header=False,
         proxy_headers=False,  # uvicorn would believe X-Forwarded-For from this machine

@@ -7,7 +7,7 @@ from typing import Any
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import AccessDeniedException, InvalidParameterException, ServiceError
-from smclient_embedded.filters import matches
+from smclient_embedded.filters import matches, name_prefixes
 from smclient_embedded.finding import locate
 from smclient_embedded.operations.get_secret_value import get_secret_value
 from smclient_embedded.paging import page_of
@@ -40,7 +40,9 @@ def batch_get_secret_value(context: RequestContext, deps: Deps, request: Request
     page = page_of(
         deps.tx,
         context.scope,
-        SecretQuery(limit=request.get("MaxResults", PAGE)),
+        SecretQuery(
+            prefixes=name_prefixes(request["Filters"]), limit=request.get("MaxResults", PAGE)
+        ),
         token=request.get("NextToken"),
         wanted=matches(request["Filters"]),
     )

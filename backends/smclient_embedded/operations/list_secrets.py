@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.filters import matches
+from smclient_embedded.filters import matches, name_prefixes
 from smclient_embedded.paging import page_of
 from smclient_embedded.showing import metadata
 from smclient_embedded.store.records import SecretQuery
@@ -26,6 +26,8 @@ def list_secrets(context: RequestContext, deps: Deps, request: Request) -> dict[
         InvalidParameterException: a filter without key or values.
         InvalidNextTokenException: a token that was not given out.
     """
+    filters = request.get("Filters", [])
+    wanted = matches(filters)
     page = page_of(
         deps.tx,
         context.scope,
@@ -33,10 +35,11 @@ def list_secrets(context: RequestContext, deps: Deps, request: Request) -> dict[
             sort_by=_ORDERS[request.get("SortBy", "created-date")],
             descending=request.get("SortOrder", "asc") == "desc",
             include_deleted=request.get("IncludePlannedDeletion", False),
+            prefixes=name_prefixes(filters),
             limit=request.get("MaxResults", 100),
         ),
         token=request.get("NextToken"),
-        wanted=matches(request.get("Filters", [])),
+        wanted=wanted,
     )
     answer: dict[str, Any] = {
         "SecretList": [
