@@ -27,6 +27,7 @@ SOURCE = "secretsmanager.amazonaws.com"
 NAMES_ITS_SECRET = frozenset({"DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecret"})
 """Operations whose records have a list of resources, as recorded."""
 _ANSWERS_ON_FAILURE = frozenset({"PutSecretValue", "UpdateSecret"})
+_TO_SECONDS = len("2026-01-01T00:00:00")
 _NEVER_SHOWN = frozenset({"description"})
 
 
@@ -52,7 +53,7 @@ def api_event(
     document: dict[str, Any] = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": _identity(context),
-        "eventTime": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "eventTime": at.isoformat("T", "seconds")[:_TO_SECONDS] + "Z",
         "eventSource": SOURCE,
         "eventName": operation,
         "awsRegion": context.region,

@@ -208,7 +208,7 @@ class Kms:
             self.used("Decrypt", key)
 
     def _cipher(self, key: KeyRecord) -> AESGCM:
-        return AESGCM(self.master.unwrap(key.wrapped_material, key.arn))
+        return self.master.cipher(key.wrapped_material, key.arn)
 
 
 def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:

@@ -26,7 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from smclient_embedded.store.memory import KEPT_AUDIT
 from smclient_embedded.store.ports import Keyring, StoreError, Transaction
 from smclient_embedded.store.sql_errors import translated
-from smclient_embedded.store.sql_reads import PointReads, Reader, SqliteReader
+from smclient_embedded.store.sql_reads import Kept, PointReads, Reader, Reading, SqliteReader
 from smclient_embedded.store.sql_schema import bring_up, is_current
 from smclient_embedded.store.sql_transaction import SqlTransaction
 
@@ -106,7 +106,7 @@ class SqlStore:
             StoreError: closed, locked for too long, full, damaged, or opened before a fork.
             RuntimeError: a write transaction of this thread is open already.
         """
-        return self._transaction(write)
+        return self._writing() if write else self._reading()
 
     def bring_up(self) -> None:
         """Make the tables, or migrate older ones. Of several who open a store, one does it.
@@ -135,15 +135,18 @@ class SqlStore:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    @contextmanager
-    def _transaction(self, write: bool) -> Iterator[Transaction]:
+    def _reading(self) -> AbstractContextManager[Transaction]:
         self._check_usable()
-        if not write:
-            with self._reads.snapshot() as (connection, kept):
-                yield SqlTransaction(
-                    connection, self._where, write=False, trim_audit=self._kept_if_many, kept=kept
-                )
-            return
+        return Reading(self._reads, self._transaction_on)
+
+    def _transaction_on(self, connection: Connection, kept: Kept) -> Transaction:
+        return SqlTransaction(
+            connection, self._where, write=False, trim_audit=self._kept_if_many, kept=kept
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[Transaction]:
+        self._check_usable()
         with self._own_turn(), self._connection(write=True) as connection:
             transaction = SqlTransaction(
                 connection,

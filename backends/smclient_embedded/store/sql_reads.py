@@ -14,13 +14,14 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
+from types import TracebackType
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.sql_errors import translated
 from smclient_embedded.store.sql_schema import RESERVED, settings
 
@@ -109,18 +110,21 @@ class PointReads:
         self._lock = threading.Lock()
         self._kept: tuple[bytes | None, Kept] = (None, {})
 
-    @contextmanager
-    def snapshot(self) -> Iterator[tuple[Connection, Kept]]:
-        """A connection that sees one state of the store, and the records kept of that state."""
+    def begin(self) -> tuple[Reader, Kept]:
+        """A reader that sees one state of the store, and the records kept of that state. To be
+        given to ``end`` or to ``discard``."""
         with translated(self._where):
             reader, generation = self._begun()
-        try:
-            yield reader.connection, self._kept_at(generation)
-            with translated(self._where):
+        return reader, self._kept_at(generation)
+
+    def end(self, reader: Reader) -> None:
+        """End its snapshot."""
+        with translated(self._where):
+            try:
                 reader.end()
-        except BaseException:
-            _discard(reader)
-            raise
+            except BaseException:
+                discard(reader)
+                raise
         self._give_back(reader)
 
     def close(self) -> None:
@@ -128,7 +132,7 @@ class PointReads:
         with self._lock:
             idle, self._idle = self._idle, deque()
         for reader in idle:
-            _discard(reader)
+            discard(reader)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -139,18 +143,18 @@ class PointReads:
         try:
             return reader, reader.begin()
         except DBAPIError as error:
-            _discard(reader)
+            discard(reader)
             if not error.connection_invalidated:
                 raise
         except BaseException:
-            _discard(reader)
+            discard(reader)
             raise
         self.close()
         reader = self._make(self._engine.connect())
         try:
             return reader, reader.begin()
         except BaseException:
-            _discard(reader)
+            discard(reader)
             raise
 
     def _kept_at(self, generation: bytes | None) -> Kept:
@@ -174,10 +178,10 @@ class PointReads:
             if len(self._idle) < _IDLE_READERS and not self._is_closed():
                 self._idle.append(reader)
                 return
-        _discard(reader)
+        discard(reader)
 
 
-def _discard(reader: Reader) -> None:
+def discard(reader: Reader) -> None:
     """Close its connection, whatever state it is in."""
     try:
         reader.connection.invalidate()
@@ -185,3 +189,29 @@ def _discard(reader: Reader) -> None:
         pass
     finally:
         reader.connection.close()
+
+
+class Reading:
+    """A reading transaction. A class, as it is in the path of every read."""
+
+    __slots__ = ("_make", "_reader", "_reads")
+
+    def __init__(self, reads: PointReads, make: Callable[[Connection, Kept], Transaction]) -> None:
+        self._reads = reads
+        self._make = make
+        self._reader: Reader | None = None
+
+    def __enter__(self) -> Transaction:
+        reader, kept = self._reads.begin()
+        self._reader = reader
+        return self._make(reader.connection, kept)
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        if error is None:
+            self._reads.end(reader)
+        else:
+            discard(reader)

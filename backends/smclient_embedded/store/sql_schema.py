@@ -47,7 +47,8 @@ RESERVED = "smclient."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _decode = json.JSONDecoder().decode
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+json_text = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON as it is kept."""
 
 
 # --- how fields sit in columns --------------------------------------------------------------------
@@ -101,7 +102,7 @@ class JsonText(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """See ``TypeDecorator``."""
-        return None if value is None else _encode(value)
+        return None if value is None else json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """See ``TypeDecorator``."""
