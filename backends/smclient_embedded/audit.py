@@ -130,6 +130,15 @@ def _identity(context: RequestContext) -> dict[str, Any]:
     }
 
 
+Later = Callable[[Callable[[], object]], object]
+"""Takes work that waits for a disk, to be done before the caller is answered."""
+
+
+def at_once(work: Callable[[], object]) -> None:
+    """Do it now."""
+    work()
+
+
 class AuditTrail:
     """Writes the trail of one store and looks things up in it."""
 
@@ -140,6 +149,7 @@ class AuditTrail:
         self._lock = threading.Lock()
         self._held: list[AuditRecord] = []
         self._since = 0.0
+        self._is_asked_for = False
         self._listeners: tuple[Callable[[AuditRecord], object], ...] = ()
 
     def listen(self, listener: Callable[[AuditRecord], object]) -> None:
@@ -153,16 +163,19 @@ class AuditTrail:
         for record in records if self._listeners else ():
             self._tell(record)
 
-    def hold(self, record: AuditRecord) -> None:
-        """Write a record soon, together with others."""
+    def hold(self, record: AuditRecord, later: Later = at_once) -> None:
+        """Write a record soon, together with others. ``later`` is given the writing when it is
+        due; it is done at once unless told otherwise."""
         self._tell(record)
         with self._lock:
             if not self._held:
                 self._since = self._monotonic()
             self._held.append(record)
             full = len(self._held) >= HELD_BACK or self._monotonic() - self._since >= HELD_SECONDS
-        if full:
-            self.flush()
+            is_first = full and not self._is_asked_for
+            self._is_asked_for = full
+        if is_first:  # who comes while it is about to be written need not write it too
+            later(self.flush)
 
     def _tell(self, record: AuditRecord) -> None:
         for listener in self._listeners:
@@ -172,6 +185,7 @@ class AuditTrail:
         """Write what is kept back. If that fails it stays kept and is tried again."""
         with self._lock:
             held, self._held = self._held, []
+            self._is_asked_for = False
         if not held:
             return
         try:

@@ -20,7 +20,7 @@ from typing import Any
 from smclient.clock import Clock
 from smclient_embedded import audit, operations
 from smclient_embedded.access import Access, AccessRequest, Authoriser, denial
-from smclient_embedded.audit import AuditTrail
+from smclient_embedded.audit import AuditTrail, Later, at_once
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, FunctionRunner, Request
 from smclient_embedded.errors import (
@@ -55,6 +55,7 @@ class _Call:
 
     operation: str
     context: RequestContext
+    later: Later
     parameters: Request = field(default_factory=dict)
     secret_arn: str | None = None
 
@@ -85,10 +86,13 @@ class Door:
         parse = functools.partial(self.model.parse, operation)
         return self._answer(operation, request, parse, context)
 
-    def call_json(self, operation: str, body: Any, context: RequestContext) -> Any:
-        """Answer one call whose request is a parsed JSON body (blobs in base64)."""
+    def call_json(
+        self, operation: str, body: Any, context: RequestContext, later: Later = at_once
+    ) -> Any:
+        """Answer one call whose request is a parsed JSON body (blobs in base64). What a read has to
+        write, and would wait for a disk with, is given to ``later``."""
         parse = functools.partial(self.model.parse_json, operation)
-        return self._answer(operation, body, parse, context)
+        return self._answer(operation, body, parse, context, later)
 
     def deps(
         self, context: RequestContext, tx: Transaction, touch: Callable[[VersionRecord], object]
@@ -123,8 +127,10 @@ class Door:
         request: Any,
         parse: Callable[[Any], dict[str, Any]],
         context: RequestContext,
+        later: Later = at_once,
     ) -> dict[str, Any]:
-        call = _Call(operation if operation in self.model.operations else UNKNOWN, context)
+        known = operation if operation in self.model.operations else UNKNOWN
+        call = _Call(known, context, later)
         try:
             try:
                 call.parameters = parse(request)
@@ -168,9 +174,11 @@ class Door:
             if not read_only:
                 self.audit.record(tx, [record])
         if read_only:
-            self.audit.hold(record)
+            self.audit.hold(record, call.later)
         today = deps.now.date()
-        self._touch([version for version in touched if version.accessed_on != today], deps.now)
+        untouched = [version for version in touched if version.accessed_on != today]
+        if untouched:
+            call.later(functools.partial(self._touch, untouched, deps.now))
         return answer
 
     def _check_access(self, call: _Call, tx: Transaction) -> None:
@@ -227,14 +235,12 @@ class Door:
     def _refused(self, call: _Call, error: ServiceError) -> None:
         self.metrics.called(call.context.scope, call.operation, error.code)
         try:
-            self.audit.hold(self._record(call, self.now(), None, error))
+            self.audit.hold(self._record(call, self.now(), None, error), call.later)
         except StoreError as cause:  # it stays kept back; the caller is refused in any case
             logger.error("the audit trail cannot be written: %s", cause)
 
     def _touch(self, touched: list[VersionRecord], now: datetime) -> None:
         """Set LastAccessedDate. It is a day, so this happens once a day for a version."""
-        if not touched:
-            return
         with self.store.transaction(write=True) as tx:
             for read in touched:
                 secret = tx.secret(read.arn)

@@ -10,8 +10,9 @@ The door is synchronous. Measured (2 busy cores, uvloop, GetSecretValue over SQL
 signature): on the loop 4,200 requests/s, p99 9 ms; through a pool of threads 2,500 and 18 ms, as
 handing over the interpreter costs more than a read. Hence ``inline``: what it says yes to, point
 reads of a store on this machine, is answered on the loop; the rest, which waits for a disk, a lock
-or another machine, goes to a bounded pool. What a read may still wait for on the loop: the audit
-trail written with every 256th, and LastAccessedDate with the first of a day.
+or another machine, goes to a bounded pool. So does what a read has to write now and then: the audit
+trail with every 256th, LastAccessedDate with the first of a day. Its answer waits for that; the
+loop does not.
 
 A request that somebody passed on is refused (``X-Forwarded-For``, ``Forwarded``), as AWS's agent
 does: it comes from elsewhere than it seems to, and whoever put a proxy in front says so
@@ -175,8 +176,12 @@ class HttpApp:
             wire.user_agent.decode("latin-1"),
         )
         may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
-        if self._pool is None or (self._inline(call.operation) and not may_wait):
-            return json11.respond(self._door, call, context)
+        if self._inline(call.operation) and not may_wait:
+            later: list[Callable[[], object]] = []
+            answer = json11.respond(self._door, call, context, later.append)
+            for work in later:
+                await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return answer
         respond = functools.partial(json11.respond, self._door, call, context)
         return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
 
