@@ -22,6 +22,7 @@ from smclient_embedded.store.ports import StoreError
 from smclient_embedded.store.sql import WAIT_SECONDS, SqlStore
 from smclient_embedded.store.sql_errors import translated
 from smclient_embedded.store.sql_reads import FIND_GENERATION
+from smclient_embedded.store.sql_schema import DUE
 
 SCHEME = "embedded+postgresql"
 CONNECTIONS = 20
@@ -40,6 +41,9 @@ _LET_IN = select(func.pg_advisory_xact_lock(literal(_WRITERS, BigInteger)))
 _FIND_GENERATION = text(FIND_GENERATION)
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+for _index, _column in DUE.items():
+    _index.dialect_options["postgresql"]["where"] = _column.is_not(None)
 
 
 def postgres_store(url: BackendUrl, *, wait: float = WAIT_SECONDS) -> SqlStore:

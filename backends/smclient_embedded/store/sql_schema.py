@@ -180,9 +180,12 @@ secrets = Table(
     Index("page_name", "account", "region", "is_deleted", "name"),
     sqlite_autoincrement=True,
 )
-for _due in (secrets.c.delete_after, secrets.c.rotation_due_at):
-    _set = _due.is_not(None)
-    Index(f"due_{_due.name}", _due, secrets.c.arn, sqlite_where=_set, postgresql_where=_set)
+DUE = {
+    Index(f"due_{column.name}", column, secrets.c.arn, sqlite_where=column.is_not(None)): column
+    for column in (secrets.c.delete_after, secrets.c.rotation_due_at)
+}
+"""Indexes of the rows that have a date. PostgreSQL is told of that condition in ``sql_postgres``:
+said here it would load SQLAlchemy's dialect for it."""
 
 
 def _arn_of_secret() -> Column[str]:
