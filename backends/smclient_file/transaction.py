@@ -178,6 +178,7 @@ class FileTransaction(FileView):
     def publish(self) -> None:
         """Let the process remember what the file does not keep."""
         self._memory.audit.extend(self._audit)
+        self._memory.audit_seen += len(self._audit)
         self._memory.keys.update(self._keys)
         accessed = self._memory.accessed
         for key in [key for key in accessed if key[0] in self._forgotten]:

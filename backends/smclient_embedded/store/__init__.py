@@ -9,6 +9,8 @@ from smclient.clock import Clock
 from smclient_embedded.store.memory import MemoryStore
 from smclient_embedded.store.ports import Keyring, Store, StoreConflict, StoreError, Transaction
 from smclient_embedded.store.records import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     KeyRecord,
     RotationJob,
@@ -61,6 +63,8 @@ def load_store(url: BackendUrl, *, clock: Clock) -> Store:
 
 
 __all__ = [
+    "AuditPage",
+    "AuditQuery",
     "AuditRecord",
     "KeyRecord",
     "Keyring",

@@ -153,3 +153,24 @@ class SecretPage:
     secrets: tuple[SecretRecord, ...]
     positions: tuple[str, ...]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """A page of a scope's audit trail, newest first: from ``since`` to ``until``, both included,
+    after a position."""
+
+    event_name: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some records, newest first. ``position`` is what ``AuditQuery.after`` takes to go on; there
+    is none where there is nothing more."""
+
+    records: tuple[AuditRecord, ...]
+    position: str | None

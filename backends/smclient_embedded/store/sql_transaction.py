@@ -29,6 +29,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from smclient_embedded.store.ports import StoreConflict
 from smclient_embedded.store.records import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     KeyRecord,
     RotationJob,
@@ -38,15 +40,14 @@ from smclient_embedded.store.records import (
     SecretRecord,
     VersionRecord,
 )
+from smclient_embedded.store.sql_audit import find_audit
 from smclient_embedded.store.sql_errors import store_error
 from smclient_embedded.store.sql_pages import find_page
 from smclient_embedded.store.sql_reads import GENERATION, LARGEST_KEPT, Kept, new_generation
 from smclient_embedded.store.sql_rows import (
-    AUDIT,
     SECRET,
     VERSION,
     SqlRow,
-    audit_from,
     fields_of,
     key_from,
     secret_from,
@@ -137,8 +138,6 @@ _SETTINGS = select(settings.c.name, settings.c.value).where(
 )
 _SETTING = select(settings.c.value).where(settings.c.name == bindparam("name"))
 
-_AUDIT = select(*AUDIT).filter_by(**_OF_SCOPE).order_by(audit.c.sequence.desc()).limit(_LIMIT)
-_AUDIT_OF_EVENT = _AUDIT.where(audit.c.event_name == bindparam("event_name"))
 _APPEND_AUDIT = insert(audit)
 _TRIM_AUDIT = delete(audit).where(
     audit.c.sequence
@@ -338,12 +337,10 @@ class SqlTransaction:
     def audit(
         self, scope: Scope, *, event_name: str | None = None, limit: int = 50
     ) -> Sequence[AuditRecord]:
-        wanted = {**_scope(scope), "limit": limit}
-        if event_name is None:
-            rows = self._rows(_AUDIT, wanted)
-        else:
-            rows = self._rows(_AUDIT_OF_EVENT, {**wanted, "event_name": event_name})
-        return [audit_from(row) for row in rows]
+        return list(self.audit_page(scope, AuditQuery(event_name, limit=limit)).records)
+
+    def audit_page(self, scope: Scope, query: AuditQuery) -> AuditPage:
+        return find_audit(self._rows, scope, query)
 
     def scopes(self) -> Sequence[Scope]:
         found = (Scope(account, region) for account, region in self._rows(_SCOPES, {}))

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from smclient_embedded.store import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     MemoryStore,
     RotationJob,
@@ -244,6 +246,8 @@ versions = st.builds(
     st.sampled_from(["string", "binary"]),
     st.none() | values,
 )
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
 events = st.builds(
     AuditRecord,
     texts,
@@ -417,6 +421,32 @@ class StoresAgree(RuleBasedStateMachine):
                         found += page.secrets
                         more, after = page.more, (page.positions or [None])[-1]
                 assert found == wanted, (store, query)
+
+    @rule(
+        scope=st.sampled_from(SCOPES),
+        query=st.builds(
+            AuditQuery,
+            st.none() | st.sampled_from(["Get", "Put"]),
+            since=st.none() | moments,
+            until=st.none() | moments,
+            limit=st.integers(1, 4),
+        ),
+    )
+    def audit_pages(self, scope: Scope, query: AuditQuery) -> None:
+        """All pages of the trail, one after the other."""
+        since, until = query.since or EARLIEST, query.until or LATEST
+        of_name = self.model.audit(scope, event_name=query.event_name, limit=10**6)
+        wanted = [record for record in of_name if since <= record.at <= until]
+        for store in self.stores:
+            found: list[AuditRecord] = []
+            page = AuditPage((), None)
+            while not found or page.position is not None:
+                with store.transaction(write=False) as tx:
+                    page = tx.audit_page(scope, replace(query, after=page.position))
+                found += page.records
+                if not page.records:
+                    break
+            assert found == wanted, (store, query)
 
     @rule()
     def open_again(self) -> None:
