@@ -31,6 +31,7 @@ class RequestContext:
     request_id: str
     source_ip: str = "127.0.0.1"
     user_agent: str = "smclient-embedded"
+    access_key_id: str | None = None
 
     @property
     def scope(self) -> Scope:

@@ -32,7 +32,7 @@ from smclient_embedded.errors import (
 from smclient_embedded.faults import Faults
 from smclient_embedded.finding import locate
 from smclient_embedded.ids import Ids
-from smclient_embedded.kms import Kms
+from smclient_embedded.kms import KeyUse, Kms
 from smclient_embedded.master import MasterKeyError, MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
@@ -57,6 +57,7 @@ class _Call:
     context: RequestContext
     parameters: Request = field(default_factory=dict)
     secret_arn: str | None = None
+    key_uses: list[KeyUse] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,23 @@ class Door:
         return self._answer(operation, body, parse, context)
 
     def deps(
-        self, context: RequestContext, tx: Transaction, touch: Callable[[VersionRecord], object]
+        self,
+        context: RequestContext,
+        tx: Transaction,
+        touch: Callable[[VersionRecord], object],
+        note_use: Callable[[KeyUse], object] = lambda use: None,
     ) -> Deps:
-        """The collaborators of an operation, in a transaction."""
+        """The collaborators of an operation, in a transaction. ``note_use`` is told of each use of
+        a KMS key, which is counted in any case."""
+
+        def used(use: KeyUse) -> None:
+            if use.refused is None:
+                self.metrics.kms_called(use.action, use.key)
+            note_use(use)
+
         now = self.now()
         master = self.master.within(tx.setting)
-        kms = Kms(master, tx, context.scope, now, self.ids.uuid, self.metrics.kms_called)
+        kms = Kms(master, tx, context.scope, now, self.ids.uuid, used)
         own_keys = self.store.keyring()
         return Deps(
             tx=tx,
@@ -160,15 +172,15 @@ class Door:
         read_only = call.operation in operations.READ_ONLY
         touched: list[VersionRecord] = []
         with self.store.transaction(write=not read_only) as tx:
-            deps = self.deps(call.context, tx, touched.append)
+            deps = self.deps(call.context, tx, touched.append, call.key_uses.append)
             self._check_access(call, tx)
             self.model.check_values(call.operation, call.parameters)
             answer = operate(call.context, deps, call.parameters)
-            record = self._record(call, deps.now, answer)
+            records = self._records(call, deps.now, answer)
             if not read_only:
-                self.audit.record(tx, [record])
+                self.audit.record(tx, [*records, *deps.events])
         if read_only:
-            self.audit.hold(record)
+            self.audit.hold(records)
         today = deps.now.date()
         self._touch([version for version in touched if version.accessed_on != today], deps.now)
         return answer
@@ -204,30 +216,41 @@ class Door:
             AccessRequest(context.principal, action, resource, named or resource, owner, keys)
         )
 
-    def _record(
+    def _records(
         self,
         call: _Call,
         at: datetime,
         answer: Mapping[str, Any] | None,
         error: ServiceError | None = None,
-    ) -> AuditRecord:
+    ) -> list[AuditRecord]:
+        """What a call leaves on record: itself, the secrets of a batch, the uses of KMS keys."""
         known = call.operation != UNKNOWN
-        return audit.api_event(
+        parameters = self.model.public_part(call.operation, call.parameters) if known else {}
+        record = audit.api_event(
             call.context,
             call.operation,
             at=at,
             event_id=self.ids.uuid(),
-            parameters=self.model.public_part(call.operation, call.parameters) if known else {},
+            parameters=parameters,
             response=answer,
             read_only=call.operation in operations.READ_ONLY,
             error=None if error is None else (error.code, str(error)),
             secret_arn=call.secret_arn,
         )
+        records = [record]
+        if call.secret_arn is not None:
+            records = audit.shared_with_owner(record, call.secret_arn, new_id=self.ids.uuid)
+        if call.operation == "BatchGetSecretValue" and answer is not None:
+            records += audit.batch_events(
+                call.context, parameters, answer, at=at, new_id=self.ids.uuid
+            )
+        records += audit.key_events(call.context, call.key_uses, at=at, new_id=self.ids.uuid)
+        return records
 
     def _refused(self, call: _Call, error: ServiceError) -> None:
         self.metrics.called(call.context.scope, call.operation, error.code)
         try:
-            self.audit.hold(self._record(call, self.now(), None, error))
+            self.audit.hold(self._records(call, self.now(), None, error))
         except StoreError as cause:  # it stays kept back; the caller is refused in any case
             logger.error("the audit trail cannot be written: %s", cause)
 

@@ -75,13 +75,26 @@ class KeyRepository(Protocol):
         ...
 
 
-CountUse = Callable[[str, KeyRecord], object]
-"""Is told of each call that AWS would make to KMS, ``GenerateDataKey`` or ``Decrypt``, and its
-key."""
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """A call that AWS would make to KMS: ``GenerateDataKey``, ``Decrypt`` or ``Encrypt``, the key,
+    the encryption context; and with which code and message KMS refused it, if it did."""
+
+    action: str
+    key: KeyRecord
+    context: Mapping[str, str]
+    refused: tuple[str, str] | None = None
 
 
-def _uncounted(action: str, key: KeyRecord) -> None:
-    """Nobody counts."""
+NoteUse = Callable[[KeyUse], object]
+"""Is told of each use of a key."""
+
+VALIDATION = "RequestToValidateKeyAccess"
+"""The version id in the context of the calls that only try a key."""
+
+
+def _unnoted(use: KeyUse) -> None:
+    """Nobody notes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +106,17 @@ class Kms:
     scope: Scope
     now: datetime
     new_id: Callable[[], str]
-    used: CountUse = _uncounted
+    used: NoteUse = _unnoted
 
     def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
         """See ``Keyring.seal``."""
         key = self.managed_key() if key_id is None else self.resolve(key_id)
         if key.state != "Enabled":
+            self.used(_refused_use("GenerateDataKey", key, context))
             raise EncryptionFailure(
                 f"Secrets Manager can't encrypt the secret value: {_unusable(key, self.new_id())}"
             )
-        self.used("GenerateDataKey", key)
+        self.used(KeyUse("GenerateDataKey", key, context))
         data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
         bound = _bound(key.arn, context)
         wrapping_nonce = os.urandom(_NONCE_BYTES)
@@ -124,10 +138,11 @@ class Kms:
                 f"exist {_tail('NotFoundException', self.new_id())}"
             )
         if key.state != "Enabled":
+            self.used(_refused_use("Decrypt", key, sealed.context))
             raise DecryptionFailure(
                 f"Secrets Manager can't decrypt the secret value: {_unusable(key, self.new_id())}"
             )
-        self.used("Decrypt", key)
+        self.used(KeyUse("Decrypt", key, sealed.context))
         bound = _bound(key.arn, sealed.context)
         nonce, wrapped = sealed.wrapped_key[:_NONCE_BYTES], sealed.wrapped_key[_NONCE_BYTES:]
         try:
@@ -204,8 +219,9 @@ class Kms:
                 f"{_unusable(key, self.new_id())}"
             )
         if not key.managed:  # AWS tries a customer key with an empty value
-            self.used("GenerateDataKey", key)
-            self.used("Decrypt", key)
+            context = {"SecretVersionId": VALIDATION}
+            self.used(KeyUse("GenerateDataKey", key, context))
+            self.used(KeyUse("Decrypt", key, context))
 
     def _cipher(self, key: KeyRecord) -> AESGCM:
         return AESGCM(self.master.unwrap(key.wrapped_material, key.arn))
@@ -224,6 +240,13 @@ def _unusable(key: KeyRecord, request_id: str) -> str:
     if key.state == "Disabled":
         return f"{key.arn} is disabled. {_tail('DisabledException', request_id)}"
     return f"{key.arn} is pending deletion. {_tail('KMSInvalidStateException', request_id)}"
+
+
+def _refused_use(action: str, key: KeyRecord, context: Mapping[str, str]) -> KeyUse:
+    if key.state == "Disabled":
+        return KeyUse(action, key, context, ("DisabledException", f"{key.arn} is disabled."))
+    said = f"{key.arn} is pending deletion."
+    return KeyUse(action, key, context, ("KMSInvalidStateException", said))
 
 
 def _tail(code: str, request_id: str) -> str:

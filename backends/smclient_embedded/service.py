@@ -13,7 +13,7 @@ from smclient.backend import Backend, BackendUrl
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.errors import ConfigError
 from smclient_embedded.access import Authoriser, administrator_only
-from smclient_embedded.audit import AuditTrail
+from smclient_embedded.audit import AnnouncingStore, AuditTrail, set_timer
 from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.deps import Deps
@@ -86,10 +86,15 @@ class EmbeddedService(Upkeep):
         except BaseException:
             self._store.close()
             raise
-        self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
+        self.audit = AuditTrail(
+            self._store,
+            clock.monotonic,
+            Scope(self.account, self.region),
+            set_timer if clock is SYSTEM_CLOCK else None,
+        )
         self._ids = ids or SystemIds()
         self._door = Door(
-            store=self._store,
+            store=AnnouncingStore(self._store, self.audit.tell),
             master=MasterKeys(master),
             model=service_model(),
             authoriser=authoriser,
@@ -232,7 +237,7 @@ class EmbeddedService(Upkeep):
         """Write what audit holds back and close the store. Closing twice is fine."""
         if not self._closed:
             self._closed = True
-            self.audit.flush()
+            self.audit.close()
             self._store.close()
 
     def __enter__(self) -> Self:

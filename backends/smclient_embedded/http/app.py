@@ -164,6 +164,7 @@ class HttpApp:
             request_id,
             self._source(scope, wire),
             wire.user_agent.decode("latin-1"),
+            caller.access_key_id,
         )
         may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
         if self._pool is None or (self._inline(call.operation) and not may_wait):

@@ -15,19 +15,18 @@ def page_of_trail(
     end = len(trail)
     if query.after is not None:
         if not (query.after.isascii() and query.after.isdigit()) or len(query.after) > 18:
-            return AuditPage((), None)
+            return AuditPage((), (), more=False)
         end = min(end, int(query.after) - forgotten)
-    found: list[AuditRecord] = []
-    last = 0
+    found: list[int] = []
+    more = False
     for at in range(end - 1, -1, -1):
-        record = trail[at]
-        if record.scope != scope or not is_wanted(record, query):
-            continue
-        if len(found) == query.limit:
-            return AuditPage(tuple(found), str(last + forgotten))
-        found.append(record)
-        last = at
-    return AuditPage(tuple(found), None)
+        if trail[at].scope == scope and is_wanted(trail[at], query):
+            if len(found) == query.limit:
+                more = True
+                break
+            found.append(at)
+    records = tuple(trail[at] for at in found)
+    return AuditPage(records, tuple(str(at + forgotten) for at in found), more)
 
 
 def is_wanted(record: AuditRecord, query: AuditQuery) -> bool:

@@ -169,8 +169,8 @@ class AuditQuery:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Some records, newest first. ``position`` is what ``AuditQuery.after`` takes to go on; there
-    is none where there is nothing more."""
+    """Some records, newest first, each with the position that ``AuditQuery.after`` takes."""
 
     records: tuple[AuditRecord, ...]
-    position: str | None
+    positions: tuple[str, ...]
+    more: bool

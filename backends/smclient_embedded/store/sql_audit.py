@@ -27,7 +27,7 @@ def find_audit(run: Run, scope: Scope, query: AuditQuery) -> AuditPage:
     """The records of a page. A position that was never given out gives an empty one."""
     after = query.after
     if after is not None and not (after.isascii() and after.isdigit() and len(after) <= 18):
-        return AuditPage((), None)
+        return AuditPage((), (), more=False)
     asked = {
         "event_name": query.event_name,
         "since": query.since,
@@ -38,8 +38,8 @@ def find_audit(run: Run, scope: Scope, query: AuditQuery) -> AuditPage:
     named = {"account": scope.account, "region": scope.region, "limit": query.limit + 1}
     rows = run(_statement(tuple(given)), {**named, **given})
     page = rows[: query.limit]
-    position = str(page[-1][0]) if len(rows) > len(page) and page else None
-    return AuditPage(tuple(audit_from(row[1:]) for row in page), position)
+    records = tuple(audit_from(row[1:]) for row in page)
+    return AuditPage(records, tuple(str(row[0]) for row in page), more=len(rows) > len(page))
 
 
 @lru_cache(maxsize=16)

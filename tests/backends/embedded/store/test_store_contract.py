@@ -776,9 +776,10 @@ class StoreContract:
                 found.append(
                     [int(record.event_id.removeprefix("event-")) for record in page.records]
                 )
-                if page.position is None:
+                assert len(page.positions) == len(page.records)
+                if not page.more:
                     return found
-                query = replace(query, after=page.position)
+                query = replace(query, after=page.positions[-1])
 
         assert pages(AuditQuery()) == [[5, 4, 3, 2, 1]]
         assert pages(AuditQuery(limit=2)) == [[5, 4], [3, 2], [1]]
@@ -802,7 +803,7 @@ class StoreContract:
             with store.transaction(write=True) as tx:
                 tx.append_audit([an_event(m) for m in range(n, n + 3)])
         with store.transaction(write=False) as tx:
-            rest = tx.audit_page(HOME, AuditQuery(after=first.position, limit=100))
+            rest = tx.audit_page(HOME, AuditQuery(after=first.positions[-1], limit=100))
             kept = {record.event_id for record in tx.audit(HOME, limit=100)}
         below = [f"event-{n}" for n in range(5, -1, -1)]
         assert [record.event_id for record in rest.records] == [e for e in below if e in kept]
@@ -814,7 +815,7 @@ class StoreContract:
         with store.transaction(write=True) as tx:
             tx.append_audit([an_event(1)])
             page = tx.audit_page(HOME, AuditQuery(after=position))
-        assert page.position is None
+        assert page.more is False
 
     def test_audit_keeps_a_bounded_number(
         self, store: Store, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from smclient_embedded.store import (
-    AuditPage,
     AuditQuery,
     AuditRecord,
     MemoryStore,
@@ -439,13 +438,12 @@ class StoresAgree(RuleBasedStateMachine):
         wanted = [record for record in of_name if since <= record.at <= until]
         for store in self.stores:
             found: list[AuditRecord] = []
-            page = AuditPage((), None)
-            while not found or page.position is not None:
+            more, after = True, None
+            while more and len(found) <= len(wanted):
                 with store.transaction(write=False) as tx:
-                    page = tx.audit_page(scope, replace(query, after=page.position))
+                    page = tx.audit_page(scope, replace(query, after=after))
                 found += page.records
-                if not page.records:
-                    break
+                more, after = page.more, (page.positions or [None])[-1]
             assert found == wanted, (store, query)
 
     @rule()
