@@ -55,7 +55,7 @@ class AuditTrail:
     """The trail of one store.
 
     A change is recorded in its own transaction. Reads and refusals are kept back and written
-    together: at the latest with the 256th, a second after the first, on ``flush`` (``lookup`` and
+    together: at the latest with the 256th call, a second after the first, on ``flush`` (``lookup`` and
     closing do that), so a crash loses at most these. The second is kept by a timer that the first
     of them sets: no thread is there before.
 
@@ -78,6 +78,7 @@ class AuditTrail:
         self._lock = threading.Lock()
         self._held: list[AuditRecord] = []
         self._since = 0.0
+        self._calls = 0
         self._alarm: Alarm | None = None
         self._closed = False
         self._listeners: tuple[Listener, ...] = ()
@@ -119,8 +120,10 @@ class AuditTrail:
             now = self._monotonic()
             if not self._held:
                 self._since = now
+                self._calls = 0
             self._held += records
-            full = len(self._held) >= HELD_BACK or now - self._since >= HELD_SECONDS
+            self._calls += 1
+            full = self._calls >= HELD_BACK or now - self._since >= HELD_SECONDS
             if not full and self._alarm is None and self._set_alarm is not None:
                 self._alarm = self._set_alarm(HELD_SECONDS, self._on_time)
         if full:
