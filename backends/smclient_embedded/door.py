@@ -29,6 +29,8 @@ from smclient_embedded.errors import (
     OperationNotSupported,
     ServiceError,
 )
+from smclient_embedded.events import EventBus
+from smclient_embedded.events.shapes import LabelWatch
 from smclient_embedded.faults import Faults
 from smclient_embedded.finding import locate
 from smclient_embedded.ids import Ids
@@ -70,6 +72,7 @@ class Door:
     authoriser: Authoriser
     functions: FunctionRunner
     audit: AuditTrail
+    events: EventBus
     metrics: Metrics
     clock: Clock
     ids: Ids
@@ -175,10 +178,14 @@ class Door:
             deps = self.deps(call.context, tx, touched.append, call.key_uses.append)
             self._check_access(call, tx)
             self.model.check_values(call.operation, call.parameters)
+            is_watched = self.events.is_heard and not read_only
+            watch = LabelWatch.begin(tx, call.secret_arn) if is_watched else None
             answer = operate(call.context, deps, call.parameters)
+            moved = watch.end(tx, answer, at=deps.now, new_id=self.ids.uuid) if watch else []
             records = self._records(call, deps.now, answer)
             if not read_only:
                 self.audit.record(tx, [*records, *deps.events])
+        self.events.publish(moved)
         if read_only:
             self.audit.hold(records)
         today = deps.now.date()

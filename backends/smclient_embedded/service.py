@@ -18,6 +18,7 @@ from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.events import EventBus
 from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
 from smclient_embedded.ids import Ids, SystemIds
@@ -28,12 +29,13 @@ from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.scheduler import Done, Scheduler
 from smclient_embedded.store import Scope, Store, Transaction, load_store
 from smclient_embedded.upkeep import Upkeep
+from smclient_embedded.watching import Watching
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Upkeep):
+class EmbeddedService(Upkeep, Watching):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -50,6 +52,7 @@ class EmbeddedService(Upkeep):
     Attributes:
         faults: faults on purpose, see ``smclient_embedded.faults``.
         audit: the trail, see ``smclient_embedded.audit``.
+        events: who is told of what, see ``smclient_embedded.events``; ``events.flush()`` waits.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -92,6 +95,8 @@ class EmbeddedService(Upkeep):
             Scope(self.account, self.region),
             set_timer if clock is SYSTEM_CLOCK else None,
         )
+        self.events = EventBus()
+        self.audit.listen(self.events.heard)
         self._ids = ids or SystemIds()
         self._door = Door(
             store=AnnouncingStore(self._store, self.audit.tell),
@@ -100,6 +105,7 @@ class EmbeddedService(Upkeep):
             authoriser=authoriser,
             functions=self._functions,
             audit=self.audit,
+            events=self.events,
             metrics=Metrics(clock.now),
             clock=clock,
             ids=self._ids,
@@ -238,6 +244,7 @@ class EmbeddedService(Upkeep):
         if not self._closed:
             self._closed = True
             self.audit.close()
+            self.events.close()
             self._store.close()
 
     def __enter__(self) -> Self:

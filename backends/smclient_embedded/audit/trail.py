@@ -55,9 +55,9 @@ class AuditTrail:
     """The trail of one store.
 
     A change is recorded in its own transaction. Reads and refusals are kept back and written
-    together: at the latest with the 256th call, a second after the first, on ``flush`` (``lookup`` and
-    closing do that), so a crash loses at most these. The second is kept by a timer that the first
-    of them sets: no thread is there before.
+    together: at the latest with the 256th call, a second after the first, on ``flush`` (``lookup``
+    and closing do that), so a crash loses at most these. The second is kept by a timer that the
+    first of them sets: no thread is there before.
 
     Args:
         set_alarm: sets the timer; ``None`` for a clock that tests move, where the second is
