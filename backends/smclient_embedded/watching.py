@@ -1,4 +1,4 @@
-"""What watches a service: subscribers to its events.
+"""What watches a service: subscribers to its events, findings about its secrets.
 
 The part of ``EmbeddedService`` that tells others.
 """
@@ -6,13 +6,14 @@ The part of ``EmbeddedService`` that tells others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from smclient.backend import Backend
 from smclient.errors import ConfigError
 from smclient_embedded.door import Door
 from smclient_embedded.events import EventBus, Subscription
+from smclient_embedded.findings import FindingParameters, FindingsBook
 from smclient_embedded.store import Scope
 
 Target = str | Callable[[dict[str, Any]], object]
@@ -72,3 +73,53 @@ class Watching:
             self._door.functions.invoke(arn, event, functools.partial(self._secrets_for, scope))
 
         return invoke
+
+    # --- findings ---------------------------------------------------------------------------------
+
+    def findings(
+        self,
+        parameters: FindingParameters | Mapping[str, Any] | None = None,
+        *,
+        account: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Judge every secret of the store, in all its accounts and regions, by Security Hub's
+        controls and this project's own; see ``smclient_embedded.findings``.
+
+        Returns findings in ASFF: what passed and what was archived in the last 30 days too, then
+        those of others that were taken in. Each is updated, never repeated: its state is kept in
+        the store.
+
+        Args:
+            parameters: those of the controls, by the names of ``FindingParameters`` or AWS's.
+            account: judge only that account's secrets.
+
+        Raises:
+            ConfigError: a parameter that there is not, or out of its bounds.
+            StoreError
+        """
+        if parameters is None or isinstance(parameters, Mapping):
+            parameters = FindingParameters.of(parameters or {})
+        return self._findings_book().look(parameters, account=account)
+
+    def take_in_findings(self, findings: Sequence[Mapping[str, Any]]) -> int:
+        """Keep findings of GuardDuty, Macie or others, in ASFF, beside the service's own; the
+        newest 1,000. Returns how many are new or newer than what was kept.
+
+        Raises:
+            InvalidFindingError: one is not ASFF; nothing was kept.
+            StoreError
+        """
+        return self._findings_book().take_in(findings)
+
+    def set_finding_workflow(self, finding_ids: Sequence[str], status: str) -> int:
+        """Say how far the work on findings is: ``NEW``, ``NOTIFIED``, ``SUPPRESSED`` or
+        ``RESOLVED``. Returns how many of them there are.
+
+        Raises:
+            ConfigError: another status.
+            StoreError
+        """
+        return self._findings_book().set_workflow(finding_ids, status)
+
+    def _findings_book(self) -> FindingsBook:
+        return FindingsBook(self._door.store, self._door.now)
