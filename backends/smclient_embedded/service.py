@@ -13,6 +13,7 @@ from smclient.backend import Backend, BackendUrl
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.errors import ConfigError
 from smclient_embedded.access import Authoriser, administrator_only
+from smclient_embedded.alarms import AlarmBoard
 from smclient_embedded.audit import AnnouncingStore, AuditTrail, set_timer
 from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
@@ -98,6 +99,9 @@ class EmbeddedService(Upkeep, Watching):
         self.events = EventBus()
         self.audit.listen(self.events.heard)
         self._ids = ids or SystemIds()
+        home = Scope(self.account, self.region)
+        self.alarms = AlarmBoard(clock.now, home, self.events.publish, self._ids.uuid)
+        self.audit.listen(self.alarms.heard)
         self._door = Door(
             store=AnnouncingStore(self._store, self.audit.tell),
             master=MasterKeys(master),
@@ -234,8 +238,9 @@ class EmbeddedService(Upkeep, Watching):
 
     def run_due(self) -> Done:
         """Run the rotations and deletions that are due now, and return what was done. Writes what
-        audit holds back, too."""
+        audit holds back and lets alarms look at the time, too."""
         done = self._scheduler.run_due()
+        self.alarms.check()
         self.audit.flush()
         return done
 

@@ -12,6 +12,7 @@ from smclient.backend import BackendUrl
 from smclient.clock import SYSTEM_CLOCK
 from smclient.pricing import Cost, PriceBook
 from smclient_embedded import metrics
+from smclient_embedded.alarms import AlarmBoard
 from smclient_embedded.backup import read_backup, write_backup
 from smclient_embedded.door import Door
 from smclient_embedded.master import MasterKey, named_master_key
@@ -23,10 +24,12 @@ class Upkeep:
     """Needs an open door."""
 
     _door: Door
+    alarms: AlarmBoard
 
     def metrics(self) -> list[dict[str, Any]]:
-        """CloudWatch-shaped counts: CallCount of the calls so far, and ResourceCount."""
-        return self._door.metrics.snapshot(self._resources())
+        """CloudWatch-shaped counts: CallCount of the calls so far, ResourceCount, and what alarms
+        are set on."""
+        return self._door.metrics.snapshot(self._resources()) + self.alarms.metrics()
 
     def usage(self, *, account: str | None = None) -> dict[str, Any]:
         """This month's counts as plain data; see ``Metrics.usage``."""

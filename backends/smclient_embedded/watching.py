@@ -1,4 +1,4 @@
-"""What watches a service: subscribers to its events, findings about its secrets.
+"""What watches a service: subscribers to its events, alarms, findings about its secrets.
 
 The part of ``EmbeddedService`` that tells others.
 """
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from smclient.backend import Backend
 from smclient.errors import ConfigError
+from smclient_embedded.alarms import Alarm, AlarmBoard, AlarmRule, Comparison, Metric
 from smclient_embedded.door import Door
 from smclient_embedded.events import EventBus, Subscription
+from smclient_embedded.events.shapes import ALARM_CHANGED
 from smclient_embedded.findings import FindingParameters, FindingsBook
 from smclient_embedded.store import Scope
 
@@ -26,6 +28,7 @@ class Watching:
     account: str
     region: str
     events: EventBus
+    alarms: AlarmBoard
     _door: Door
 
     if TYPE_CHECKING:  # the service has it
@@ -73,6 +76,43 @@ class Watching:
             self._door.functions.invoke(arn, event, functools.partial(self._secrets_for, scope))
 
         return invoke
+
+    def alarm(
+        self,
+        name: str,
+        metric: Metric,
+        *,
+        threshold: float = 1,
+        period: float = 300.0,
+        comparison: Comparison = "GreaterThanOrEqualToThreshold",
+        target: Target | None = None,
+    ) -> Alarm:
+        """Watch a metric: ``RotationErrors``, ``DeniedReads`` or ``DeletedSecretReads``.
+
+        When the state of the alarm changes, an event in CloudWatch's shape goes to ``target`` and
+        to whoever else subscribed to such. The time is looked at with each such datapoint, by
+        ``run_due`` and whenever the state is asked for.
+
+        Args:
+            threshold, period: how many within so many seconds.
+            target: a callable, or a function by name or ARN.
+
+        Raises:
+            ConfigError: a metric, number or target that there is not, or the name is taken.
+        """
+        made = self.alarms.add(AlarmRule(name, metric, threshold, period, comparison))
+        if target is not None:
+            pattern = {
+                "source": ["aws.cloudwatch"],
+                "detail-type": [ALARM_CHANGED],
+                "detail": {"alarmName": [name]},
+            }
+            try:
+                made.subscription = self.subscribe(target, pattern=pattern, name=f"alarm {name}")
+            except BaseException:
+                made.cancel()
+                raise
+        return made
 
     # --- findings ---------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ class TestExposure:
             (policy(Principal={"AWS": "*"}), "FAILED", "PASSED"),
             (policy(Principal={"AWS": OTHER}), "PASSED", "FAILED"),
             (policy(Principal={"AWS": [f"arn:aws:iam::{OTHER}:role/x"]}), "PASSED", "FAILED"),
-            (policy(Principal={"AWS": f"arn:aws:sts::{OTHER}:assumed-role/x/y"}), "PASSED", "FAILED"),
+            (policy(Principal={"AWS": f"arn:aws:sts::{OTHER}:assumed-role/x"}), "PASSED", "FAILED"),
             (policy(Principal={"AWS": "arn:aws:iam::123456789012:root"}), "PASSED", "PASSED"),
             (policy(Principal={"Service": "lambda.amazonaws.com"}), "PASSED", "PASSED"),
             (policy(Principal={"AWS": OTHER}, Effect="Deny"), "PASSED", "PASSED"),
