@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -64,8 +65,15 @@ class RequestContext:
     source_ip: str = "127.0.0.1"
     user_agent: str = "smclient-embedded"
     is_secure: bool = True
+    access_key_id: str | None = None
 
     @property
     def scope(self) -> Scope:
         """Where bare names are looked up: the caller's account, in this region."""
-        return Scope(self.principal.account, self.region)
+        return _scope(self.principal.account, self.region)
+
+
+@functools.lru_cache(maxsize=1024)
+def _scope(account: str, region: str) -> Scope:
+    """One object for each, as every request asks for it several times."""
+    return Scope(account, region)

@@ -19,7 +19,7 @@ from typing import Any
 
 from smclient.clock import Clock
 from smclient_embedded import audit, operations
-from smclient_embedded.audit import AuditTrail
+from smclient_embedded.audit import AuditTrail, Later, at_once
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, FunctionRunner
 from smclient_embedded.errors import (
@@ -28,10 +28,12 @@ from smclient_embedded.errors import (
     OperationNotSupported,
     ServiceError,
 )
+from smclient_embedded.events import EventBus
+from smclient_embedded.events.shapes import LabelWatch
 from smclient_embedded.faults import Faults
 from smclient_embedded.gate import Call, Gate
 from smclient_embedded.ids import Ids
-from smclient_embedded.kms import Kms
+from smclient_embedded.kms import KeyUse, Kms
 from smclient_embedded.master import MasterKeyError, MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
@@ -55,6 +57,7 @@ class Door:
     gate: Gate
     functions: FunctionRunner
     audit: AuditTrail
+    events: EventBus
     metrics: Metrics
     clock: Clock
     ids: Ids
@@ -71,10 +74,13 @@ class Door:
         parse = functools.partial(self.model.parse, operation)
         return self._answer(operation, request, parse, context)
 
-    def call_json(self, operation: str, body: Any, context: RequestContext) -> Any:
-        """Answer one call whose request is a parsed JSON body (blobs in base64)."""
+    def call_json(
+        self, operation: str, body: Any, context: RequestContext, later: Later = at_once
+    ) -> Any:
+        """Answer one call whose request is a parsed JSON body (blobs in base64). What a read has to
+        write, and would wait for a disk with, is given to ``later``."""
         parse = functools.partial(self.model.parse_json, operation)
-        return self._answer(operation, body, parse, context)
+        return self._answer(operation, body, parse, context, later)
 
     def deps(
         self, context: RequestContext, tx: Transaction, touch: Callable[[VersionRecord], object]
@@ -83,6 +89,11 @@ class Door:
         return self._deps(Call(UNKNOWN, context), tx, touch)
 
     def _deps(self, call: Call, tx: Transaction, touch: Callable[[VersionRecord], object]) -> Deps:
+        def used(use: KeyUse) -> None:
+            if use.refused is None:
+                self.metrics.kms_called(use.action, use.key)
+            call.key_uses.append(use)
+
         now = self.now()
         master = self.master.within(tx.setting)
         kms = Kms(
@@ -91,7 +102,7 @@ class Door:
             call.context.scope,
             now,
             self.ids.uuid,
-            self.metrics.kms_called,
+            used,
             functools.partial(self.gate.permit, call, tx),
         )
         own_keys = self.store.keyring()
@@ -120,8 +131,10 @@ class Door:
         request: Any,
         parse: Callable[[Any], dict[str, Any]],
         context: RequestContext,
+        later: Later = at_once,
     ) -> dict[str, Any]:
-        call = Call(operation if operation in self.model.operations else UNKNOWN, context)
+        known = operation if operation in self.model.operations else UNKNOWN
+        call = Call(known, context, later=later)
         try:
             try:
                 call.parameters = parse(request)
@@ -160,51 +173,65 @@ class Door:
             deps = self._deps(call, tx, touched.append)
             self.gate.check(call, tx)
             self.model.check_values(call.operation, call.parameters)
+            is_watched = self.events.is_heard and not read_only
+            watch = LabelWatch.begin(tx, call.secret_arn) if is_watched else None
             answer = operate(call.context, deps, call.parameters)
-            record = self._record(call, deps.now, answer)
+            moved = watch.end(tx, answer, at=deps.now, new_id=self.ids.uuid) if watch else []
+            records = self._records(call, deps.now, answer)
             if not read_only:
-                self.audit.record(tx, [record])
+                self.audit.record(tx, [*records, *deps.events])
+        self.events.publish(moved)
         if read_only:
-            self.audit.hold(record)
+            self.audit.hold(records, call.later)
         today = deps.now.date()
-        self._touch([version for version in touched if version.accessed_on != today], deps.now)
+        untouched = [version for version in touched if version.accessed_on != today]
+        if untouched:
+            call.later(functools.partial(self._touch, untouched, deps.now))
         return answer
 
-    def _record(
+    def _records(
         self,
         call: Call,
         at: datetime,
         answer: Mapping[str, Any] | None,
         error: ServiceError | None = None,
-    ) -> AuditRecord:
+    ) -> list[AuditRecord]:
+        """What a call leaves on record: itself, the secrets of a batch, the uses of KMS keys."""
         known = call.operation != UNKNOWN
+        parameters = self.model.public_part(call.operation, call.parameters) if known else {}
         record = audit.api_event(
             call.context,
             call.operation,
             at=at,
             event_id=self.ids.uuid(),
-            parameters=self.model.public_part(call.operation, call.parameters) if known else {},
+            parameters=parameters,
             response=answer,
             read_only=call.operation in operations.READ_ONLY,
             error=None if error is None else (error.code, str(error)),
             secret_arn=call.secret_arn,
         )
-        if not call.let_through:
-            return record
-        denied = {"additionalEventData": {"accessDeniedButLetThrough": call.let_through}}
-        return replace(record, document={**record.document, **denied})
+        if call.let_through:
+            denied = {"additionalEventData": {"accessDeniedButLetThrough": call.let_through}}
+            record = replace(record, document={**record.document, **denied})
+        records = [record]
+        if call.secret_arn is not None:
+            records = audit.shared_with_owner(record, call.secret_arn, new_id=self.ids.uuid)
+        if call.operation == "BatchGetSecretValue" and answer is not None:
+            records += audit.batch_events(
+                call.context, parameters, answer, at=at, new_id=self.ids.uuid
+            )
+        records += audit.key_events(call.context, call.key_uses, at=at, new_id=self.ids.uuid)
+        return records
 
     def _refused(self, call: Call, error: ServiceError) -> None:
         self.metrics.called(call.context.scope, call.operation, error.code)
         try:
-            self.audit.hold(self._record(call, self.now(), None, error))
+            self.audit.hold(self._records(call, self.now(), None, error), call.later)
         except StoreError as cause:  # it stays kept back; the caller is refused in any case
             logger.error("the audit trail cannot be written: %s", cause)
 
     def _touch(self, touched: list[VersionRecord], now: datetime) -> None:
         """Set LastAccessedDate. It is a day, so this happens once a day for a version."""
-        if not touched:
-            return
         with self.store.transaction(write=True) as tx:
             for read in touched:
                 secret = tx.secret(read.arn)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from smclient_embedded.access import ALLOWED, Access, AccessRequest, Authoriser, denial
+from smclient_embedded.audit import Later, at_once
 from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Request
 from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
 from smclient_embedded.finding import locate
-from smclient_embedded.kms import KmsAccessDenied
+from smclient_embedded.kms import KeyUse, KmsAccessDenied
 from smclient_embedded.needs import NEEDS, Need, tags_after
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import KeyRecord, SecretRecord
@@ -36,6 +37,10 @@ class Call:
     secret_arn: str | None = None
     let_through: list[str] = field(default_factory=list)
     """The denials of an audit-only door."""
+    key_uses: list[KeyUse] = field(default_factory=list)
+    """What it took of KMS, refused uses too."""
+    later: Later = at_once
+    """Takes what a read has to write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from smclient.errors import ConfigError
 from smclient_embedded.access import Authoriser
 from smclient_embedded.accounts.authority import PolicyAuthoriser
 from smclient_embedded.accounts.directory import StoredDirectory
-from smclient_embedded.audit import AuditTrail
+from smclient_embedded.alarms import AlarmBoard
+from smclient_embedded.audit import AnnouncingStore, AuditTrail, set_timer
 from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.events import EventBus
 from smclient_embedded.explaining import Explains
 from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
@@ -34,12 +36,13 @@ from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.scheduler import Done, Scheduler
 from smclient_embedded.store import Scope, Store, Transaction, load_store
 from smclient_embedded.upkeep import Upkeep
+from smclient_embedded.watching import Watching
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Principals, Explains, Upkeep):
+class EmbeddedService(Principals, Explains, Upkeep, Watching):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -58,6 +61,7 @@ class EmbeddedService(Principals, Explains, Upkeep):
     Attributes:
         faults: faults on purpose, see ``smclient_embedded.faults``.
         audit: the trail, see ``smclient_embedded.audit``.
+        events: who is told of what, see ``smclient_embedded.events``; ``events.flush()`` waits.
         keys: KMS keys are disabled, enabled and deleted here, see ``smclient_embedded.keys``.
         accounts: principals and their policies, see ``smclient_embedded.accounts``.
 
@@ -98,12 +102,22 @@ class EmbeddedService(Principals, Explains, Upkeep):
         except BaseException:
             self._store.close()
             raise
-        self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
+        self.audit = AuditTrail(
+            self._store,
+            clock.monotonic,
+            Scope(self.account, self.region),
+            set_timer if clock is SYSTEM_CLOCK else None,
+        )
+        self.events = EventBus()
+        self.audit.listen(self.events.heard)
         self._ids = ids or SystemIds()
+        home = Scope(self.account, self.region)
+        self.alarms = AlarmBoard(clock.now, home, self.events.publish, self._ids.uuid)
+        self.audit.listen(self.alarms.heard)
         self._directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
         self._policies = PolicyAuthoriser(self._directory)
         self._door = Door(
-            store=self._store,
+            store=AnnouncingStore(self._store, self.audit.tell),
             master=MasterKeys(master),
             model=service_model(),
             gate=Gate(
@@ -114,6 +128,7 @@ class EmbeddedService(Principals, Explains, Upkeep):
             ),
             functions=self._functions,
             audit=self.audit,
+            events=self.events,
             metrics=Metrics(clock.now),
             clock=clock,
             ids=self._ids,
@@ -224,8 +239,9 @@ class EmbeddedService(Principals, Explains, Upkeep):
 
     def run_due(self) -> Done:
         """Run the rotations and deletions (of secrets and of KMS keys) that are due now, and return
-        what was done. Writes what audit holds back, too."""
+        what was done. Writes what audit holds back and lets alarms look at the time, too."""
         done = self._scheduler.run_due()
+        self.alarms.check()
         self.audit.flush()
         return done
 
@@ -233,7 +249,8 @@ class EmbeddedService(Principals, Explains, Upkeep):
         """Write what audit holds back and close the store. Closing twice is fine."""
         if not self._closed:
             self._closed = True
-            self.audit.flush()
+            self.audit.close()
+            self.events.close()
             self._store.close()
 
     def __enter__(self) -> Self:

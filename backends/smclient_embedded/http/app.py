@@ -1,4 +1,5 @@
-"""The service as an ASGI 3 application: AWS JSON 1.1 on ``POST /``, and ``GET /health``.
+"""The service as an ASGI 3 application: AWS JSON 1.1 on ``POST /``, ``GET /health``, and what the
+administrator may do beside that under ``/_smclient``, where it is allowed.
 
 One order for every request: Host → forwarded headers → path and method → content type → the body,
 within its limit and its deadline → JSON → target → signature → the door. All that a client can do
@@ -9,8 +10,9 @@ The door is synchronous. Measured (2 busy cores, uvloop, GetSecretValue over SQL
 signature): on the loop 4,200 requests/s, p99 9 ms; through a pool of threads 2,500 and 18 ms, as
 handing over the interpreter costs more than a read. Hence ``inline``: what it says yes to, point
 reads of a store on this machine, is answered on the loop; the rest, which waits for a disk, a lock
-or another machine, goes to a bounded pool. What a read may still wait for on the loop: the audit
-trail written with every 256th, and LastAccessedDate with the first of a day.
+or another machine, goes to a bounded pool. So does what a read has to write now and then: the audit
+trail with every 256th, LastAccessedDate with the first of a day. Its answer waits for that; the
+loop does not.
 
 A request that somebody passed on is refused (``X-Forwarded-For``, ``Forwarded``), as AWS's agent
 does: it comes from elsewhere than it seems to, and whoever put a proxy in front says so
@@ -45,6 +47,11 @@ logger = logging.getLogger("smclient.embedded.http")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+Control = Callable[[str, str, bytes], dict[str, Any]]
+"""Answers a control request: method, what follows the prefix, body. Raises ``ServiceError``."""
+
+CONTROL = "/_smclient"
 
 DROP = "smclient.drop"
 """The extension of a server that can close a connection without an answer, for an outage on
@@ -100,6 +107,7 @@ class HttpApp:
     Args:
         inline: whether an operation may be answered on the event loop.
         pool: where the others are answered.
+        control: answers what is under ``/_smclient``; ``None`` where that is not allowed.
     """
 
     def __init__(
@@ -109,11 +117,13 @@ class HttpApp:
         *,
         inline: Callable[[str], bool],
         pool: Executor | None = None,
+        control: Control | None = None,
     ) -> None:
         self._door = door
         self._settings = settings
         self._inline = inline
         self._pool = pool
+        self._control = control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -151,7 +161,7 @@ class HttpApp:
             return _health(request_id)
         self._check_origin(scope, wire)
         if path != "/":
-            raise refusals.UnknownPath
+            return await self._controlled(scope, receive, wire, request_id)
         if scope["method"] != "POST":
             raise refusals.UnknownMethod
         kind = wire.content_type
@@ -167,12 +177,40 @@ class HttpApp:
             self._source(scope, wire),
             wire.user_agent.decode("latin-1"),
             scope.get("scheme") == "https",
+            caller.access_key_id,
         )
         may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
-        if self._pool is None or (self._inline(call.operation) and not may_wait):
-            return json11.respond(self._door, call, context)
+        if self._inline(call.operation) and not may_wait:
+            later: list[Callable[[], object]] = []
+            answer = json11.respond(self._door, call, context, later.append)
+            for work in later:
+                await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return answer
         respond = functools.partial(json11.respond, self._door, call, context)
         return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
+
+    async def _controlled(
+        self, scope: Scope, receive: Receive, wire: _Wire, request_id: str
+    ) -> WireAnswer:
+        """Answer the administrator beside AWS's API. A page in a browser cannot ask: it may not
+        send this content type, nor DELETE, to another origin."""
+        path, method = scope["path"], scope["method"]
+        if path != CONTROL and not path.startswith(CONTROL + "/"):
+            raise refusals.UnknownPath
+        if self._control is None:
+            raise refusals.NoControl
+        kind = wire.content_type.partition(b";")[0].strip().lower()
+        if method == "POST" and kind != b"application/json":
+            raise refusals.UnknownContentType("The Content-Type must be application/json.")
+        body = await self._body(scope, receive, wire.content_length)
+        principal = self._caller(scope, scope["headers"], body).principal
+        administrator = Principal.administrator(self._settings.account)
+        if self._settings.find_key is not None and principal != administrator:
+            raise refusals.NotAdministrator
+        answer = functools.partial(self._control, method, path.removeprefix(CONTROL), body)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+        headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
+        return WireAnswer(200, headers, json.dumps(found).encode())
 
     def _check_origin(self, scope: Scope, wire: _Wire) -> None:
         server = scope.get("server")

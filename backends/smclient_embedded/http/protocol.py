@@ -2,7 +2,8 @@
 
 uvicorn lets headers grow and trickle in for ever, waits for ever for a client that does not read,
 and answers what is not HTTP in plain text. Here: headers have a size and a deadline, an answer that
-nobody reads has one too, and the refusals have the service's shape.
+nobody reads has one too, there are only so many connections, and the refusals have the service's
+shape.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ MAX_HEADERS = 64 * 1024
 HEADER_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 GOODBYE_SECONDS = 0.5
+MAX_CONNECTIONS = 900
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -29,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     header_seconds = HEADER_SECONDS
     max_headers = MAX_HEADERS
+    max_connections = MAX_CONNECTIONS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -49,7 +52,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         joined: Any = _JoinedWrites(transport, self.loop)
         super().connection_made(joined)
-        self._wait_for_headers()
+        if len(self.connections) > self.max_connections:
+            self._refuse(refusals.TooManyConnections(self.max_connections))
+        else:
+            self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadlines."""

@@ -84,6 +84,7 @@ class Caller(NamedTuple):
 
     principal: Principal
     region: str
+    access_key_id: str | None = None
 
 
 def verify(
@@ -137,7 +138,7 @@ def verify(
     if not hmac.compare_digest(expected.encode(), parts["Signature"].encode("latin-1")):
         raise InvalidSignatureException(MISMATCH)
     _check_session(key, token, now)
-    return Caller(key.principal, region)
+    return Caller(key.principal, region, access_key_id)
 
 
 def claimed(headers: Headers) -> tuple[str | None, str | None]:
