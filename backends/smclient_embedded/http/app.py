@@ -26,11 +26,11 @@ import functools
 import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from smclient._version import __version__
 from smclient_embedded.context import Principal, RequestContext
@@ -38,6 +38,7 @@ from smclient_embedded.door import Door
 from smclient_embedded.errors import InternalServiceError, ServiceError
 from smclient_embedded.http import json11, refusals
 from smclient_embedded.http.hosts import AllowedHosts
+from smclient_embedded.http.incoming import ClientGone, Receive, Wire, whole
 from smclient_embedded.http.json11 import WireAnswer
 from smclient_embedded.http.sigv4 import AccessKey, Caller, Headers, claimed, verify
 from smclient_embedded.ids import random_uuid
@@ -45,7 +46,6 @@ from smclient_embedded.ids import random_uuid
 logger = logging.getLogger("smclient.embedded.http")
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 Control = Callable[[str, str, bytes], dict[str, Any]]
@@ -97,8 +97,11 @@ class HttpSettings:
     open_session: Callable[[str, str], AccessKey | None] | None = None
 
 
-class ClientGone(Exception):
-    """The client closed the connection before its request was complete."""
+class Prompt(NamedTuple):
+    """An answer that is ready, and what has to be done before it goes out."""
+
+    answer: WireAnswer
+    later: Sequence[Callable[[], object]]
 
 
 class HttpApp:
@@ -140,9 +143,7 @@ class HttpApp:
             answer = json11.refusal(refusal, request_id)
             unread = isinstance(refusal, refusals.WireRefusal) and not refusal.is_read
         except Exception as error:  # noqa: BLE001  a bug of ours must not reach the client as one
-            logger.error("request %s failed: %s", request_id, _without_values(error))
-            fault = InternalServiceError("An error occurred on the server side.")
-            answer = json11.refusal(fault, request_id)
+            answer = _fault(error, request_id)
         if answer.dropped and DROP in scope.get("extensions", {}):
             scope["extensions"][DROP]["call"]()
             return
@@ -151,11 +152,67 @@ class HttpApp:
             await _linger(receive)
             await send({"type": "http.response.body", "body": b""})
 
+    def answer_now(self, scope: Scope, body: bytes) -> Prompt | None:
+        """The answer to a request that is whole, if it can be had on the event loop; ``None`` for
+        whatever takes another way: it is then given to ``__call__``, as if nothing had been asked.
+
+        For a server that holds the request already: a task and four messages for each take as long
+        as reading the secret does.
+        """
+        if scope["path"] != "/" or scope["method"] != "POST" or self._door.faults.armed:
+            return None
+        headers: Headers = scope["headers"]
+        wire = Wire.of(headers)
+        if wire.content_type != _CONTENT_TYPE or len(body) > self._settings.max_body:
+            return None
+        try:
+            self._check_origin(scope, wire)
+            call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
+            if not self._inline(call.operation):
+                return None
+            caller = self._caller(scope, headers, body)
+            context = self._context(scope, wire, caller, random_uuid())
+        except ServiceError:
+            return None
+        later: list[Callable[[], object]] = []
+        try:
+            answer = json11.respond(self._door, call, context, later.append)
+        except Exception as error:  # noqa: BLE001  as in __call__
+            answer = _fault(error, context.request_id)
+        return Prompt(answer, later)
+
+    async def finish(self, prompt: Prompt, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do what has to be done before a prompt answer goes out, and send it."""
+        answer = prompt.answer
+        if answer.dropped and DROP in scope.get("extensions", {}):
+            scope["extensions"][DROP]["call"]()
+            return
+        try:
+            await self._do(prompt.later)
+        except Exception as error:  # noqa: BLE001  as in __call__
+            answer = _fault(error, answer.headers["x-amzn-RequestId"])
+        await _send(send, answer, scope["method"], close=False)
+
     # --- inside -----------------------------------------------------------------------------------
+
+    async def _do(self, later: Sequence[Callable[[], object]]) -> None:
+        for work in later:
+            await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _context(self, scope: Scope, wire: Wire, caller: Caller, request_id: str) -> RequestContext:
+        return RequestContext(
+            caller.principal,
+            caller.region,
+            request_id,
+            self._source(scope, wire),
+            wire.user_agent.decode("latin-1"),
+            scope.get("scheme") == "https",
+            caller.access_key_id,
+        )
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> WireAnswer:
         headers: Headers = scope["headers"]
-        wire = _Wire.of(headers)
+        wire = Wire.of(headers)
         path = scope["path"]
         if path == "/health" and scope["method"] in ("GET", "HEAD"):
             return _health(request_id)
@@ -170,27 +227,18 @@ class HttpApp:
         body = await self._body(scope, receive, wire.content_length)
         call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
         caller = self._caller(scope, headers, body)
-        context = RequestContext(
-            caller.principal,
-            caller.region,
-            request_id,
-            self._source(scope, wire),
-            wire.user_agent.decode("latin-1"),
-            scope.get("scheme") == "https",
-            caller.access_key_id,
-        )
+        context = self._context(scope, wire, caller, request_id)
         may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
         if self._inline(call.operation) and not may_wait:
             later: list[Callable[[], object]] = []
             answer = json11.respond(self._door, call, context, later.append)
-            for work in later:
-                await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            await self._do(later)
             return answer
         respond = functools.partial(json11.respond, self._door, call, context)
         return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
 
     async def _controlled(
-        self, scope: Scope, receive: Receive, wire: _Wire, request_id: str
+        self, scope: Scope, receive: Receive, wire: Wire, request_id: str
     ) -> WireAnswer:
         """Answer the administrator beside AWS's API. A page in a browser cannot ask: it may not
         send this content type, nor DELETE, to another origin."""
@@ -212,14 +260,14 @@ class HttpApp:
         headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
         return WireAnswer(200, headers, json.dumps(found).encode())
 
-    def _check_origin(self, scope: Scope, wire: _Wire) -> None:
+    def _check_origin(self, scope: Scope, wire: Wire) -> None:
         server = scope.get("server")
         if wire.hosts != 1 or not self._settings.hosts.allows(wire.host, server and server[0]):
             raise refusals.UnknownHost
         if wire.forwarded and not self._settings.behind_proxy:
             raise refusals.Forwarded
 
-    def _source(self, scope: Scope, wire: _Wire) -> str:
+    def _source(self, scope: Scope, wire: Wire) -> str:
         if self._settings.behind_proxy and wire.forwarded_for:
             last = wire.forwarded_for.rpartition(b",")[2].strip().decode("latin-1")
             try:
@@ -253,68 +301,16 @@ class HttpApp:
             raise refusals.TooLarge(limit)
         extensions = scope.get("extensions", {})
         if IS_WHOLE in extensions and extensions[IS_WHOLE]["call"]():
-            return await _whole(receive, limit)
+            return await whole(receive, limit)
         try:
             async with asyncio.timeout(self._settings.body_seconds):
-                return await _whole(receive, limit)
+                return await whole(receive, limit)
         except TimeoutError:
             raise refusals.TooSlow(self._settings.body_seconds) from None
 
 
 _CONTENT_TYPE = json11.CONTENT_TYPE.encode()
 _LOWER = {"Content-Type": b"content-type", "x-amzn-RequestId": b"x-amzn-requestid"}
-
-
-@dataclass(slots=True)
-class _Wire:
-    """The headers that are looked at, found in one pass."""
-
-    hosts: int = 0
-    host: bytes = b""
-    content_type: bytes = b""
-    content_length: bytes | None = None
-    target: bytes = b""
-    user_agent: bytes = b""
-    forwarded: bool = False
-    forwarded_for: bytes = b""
-
-    @classmethod
-    def of(cls, headers: Headers) -> _Wire:
-        wire = cls()
-        for name, value in headers:
-            if name == b"host":
-                wire.hosts += 1
-                wire.host = value
-            elif name == b"content-type":
-                wire.content_type = value
-            elif name == b"x-amz-target":
-                wire.target = value
-            elif name == b"content-length":
-                wire.content_length = value if value.isdigit() else None
-            elif name == b"user-agent":
-                wire.user_agent = value
-            elif name in (b"x-forwarded-for", b"forwarded"):
-                wire.forwarded = True
-                if name == b"x-forwarded-for":
-                    wire.forwarded_for = value
-        return wire
-
-
-async def _whole(receive: Receive, limit: int) -> bytes:
-    """The whole of a body, in however many pieces it comes."""
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        more = message.get("more_body", False)
-        if size > limit:
-            raise refusals.TooLarge(limit, is_read=not more)
-        if not more:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _send(send: Send, answer: WireAnswer, method: str, *, close: bool) -> None:
@@ -359,6 +355,13 @@ async def _other_protocol(kind: str, receive: Receive, send: Send) -> None:
 def _health(request_id: str) -> WireAnswer:
     headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
     return WireAnswer(200, headers, _HEALTH)
+
+
+def _fault(error: BaseException, request_id: str) -> WireAnswer:
+    """The answer where the fault is ours; logged, without values."""
+    logger.error("request %s failed: %s", request_id, _without_values(error))
+    fault = InternalServiceError("An error occurred on the server side.")
+    return json11.refusal(fault, request_id)
 
 
 def _without_values(error: BaseException) -> str:
