@@ -179,6 +179,16 @@ class TestSessions:
         assert not realm.may(red, "GetSecretValue", SecretId="prod/db")
         assert realm.may(blue, "GetSecretValue", SecretId="prod/db")
 
+    def test_a_session_of_a_removed_role_is_not_one_of_its_namesake(self, realm: Any) -> None:
+        realm.secret()
+        session = realm.session("app", allow("*"))
+        assert realm.may(session, "GetSecretValue", SecretId="prod/db")
+        realm.accounts.remove(session.session.source)
+        assert not realm.may(session, "GetSecretValue", SecretId="prod/db")
+        again = realm.session("app", allow("*"))
+        assert realm.may(again, "GetSecretValue", SecretId="prod/db")
+        assert not realm.may(session, "GetSecretValue", SecretId="prod/db")
+
     def test_a_session_ends(self, realm: Any) -> None:
         """By the service's clock."""
         realm.secret()
