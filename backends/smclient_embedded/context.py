@@ -24,6 +24,8 @@ class Session:
         grants: policies as JSON text that the session brings beside those of its source: those of
             a rotation function that was given no role.
         tags: session tags; they win over tags of the source.
+        source_id: unique id of the source, so that another one of the same name, made later, is
+            another; empty if that does not matter.
         issued_at, expires_at: when it was made and when it ends; ``None`` ends with the process.
     """
 
@@ -34,6 +36,7 @@ class Session:
     tags: tuple[tuple[str, str], ...] = ()
     issued_at: datetime | None = None
     expires_at: datetime | None = None
+    source_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,10 @@ def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> 
     """
     before = dict(secret.tags or ())
     if operation == "TagResource":
-        given = {str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in parameters["Tags"]}
+        tags = parameters.get("Tags") or ()  # whether it is there is looked at later
+        given = {str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in tags}
         return replace(secret, tags=tuple({**before, **given}.items()))
     if operation == "UntagResource":
-        gone = set(map(str, parameters["TagKeys"]))
+        gone = set(map(str, parameters.get("TagKeys") or ()))
         return replace(secret, tags=tuple((k, v) for k, v in before.items() if k not in gone))
     return None

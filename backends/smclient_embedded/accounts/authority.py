@@ -262,6 +262,9 @@ def _caller(principal: Principal, accounts: Accounts) -> _Caller:
     identity = accounts.identity(session.source if session else principal.arn) if is_own else None
     if principal.kind == "federated" and session is not None:
         identity = accounts.identity(session.source)
+    made_by = session.source_id if session else ""
+    if identity is not None and made_by not in ("", identity.unique_id):
+        identity = None  # the session's own source was removed; this one is a namesake
     texts = [*_identity_policies(identity, accounts), *(session.grants if session else ())]
     boundary = identity.boundary if identity is not None else None
     organisation = accounts.organisation

@@ -89,6 +89,7 @@ def seal_session(keys: Keyring, access_key_id: str, secret: str, principal: Prin
             "tags": session.tags,
             "issued_at": _stamp(session.issued_at),
             "expires_at": _stamp(session.expires_at),
+            "source_id": session.source_id,
         },
     }
     text = json.dumps(content, separators=(",", ":")).encode()
@@ -116,6 +117,7 @@ def open_session(keys: Keyring, access_key_id: str, token: str) -> tuple[Princip
         tags=tuple((key, value) for key, value in held["tags"]),
         issued_at=_moment(held["issued_at"]),
         expires_at=_moment(held["expires_at"]),
+        source_id=held["source_id"],
     )
     principal = Principal(content["arn"], content["account"], content["kind"], session)
     return principal, content["secret"]

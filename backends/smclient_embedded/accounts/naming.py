@@ -23,10 +23,19 @@ def role_session(
     tags: tuple[tuple[str, str], ...] = (),
     issued_at: datetime | None = None,
     expires_at: datetime | None = None,
+    source_id: str = "",
 ) -> Principal:
     """A session of a role as a caller. Its ARN has the role's name without path, as AWS's."""
     account, short = account_of(role), role.rpartition("/")[2]
-    session = Session(name, role, policies, tags=tags, issued_at=issued_at, expires_at=expires_at)
+    session = Session(
+        name,
+        role,
+        policies,
+        tags=tags,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        source_id=source_id,
+    )
     return Principal(
         f"arn:aws:sts::{account}:assumed-role/{short}/{name}", account, "role", session
     )

@@ -146,6 +146,7 @@ class ProofAdmin(PeopleAdmin):
             tags=tuple((tags or {}).items()),
             issued_at=now,
             expires_at=now + timedelta(seconds=_duration(seconds)),
+            source_id=identity.unique_id,
         )
         return AssumedRole(principal, self.session_credentials(principal))
 

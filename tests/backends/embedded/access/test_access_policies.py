@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from smclient_embedded.errors import ServiceError
+from smclient_embedded.model import service_model
+from smclient_embedded.operations import OPERATIONS
 from tests.backends.embedded.access.realm import HOME, allow, deny, policy
 
 READ = "secretsmanager:GetSecretValue"
@@ -175,6 +178,16 @@ class TestSessions:
         blue = realm.accounts.assume_role(role, "s-2", tags={"team": "blue"}).principal
         assert not realm.may(red, "GetSecretValue", SecretId="prod/db")
         assert realm.may(blue, "GetSecretValue", SecretId="prod/db")
+
+    def test_a_session_of_a_removed_role_is_not_one_of_its_namesake(self, realm: Any) -> None:
+        realm.secret()
+        session = realm.session("app", allow("*"))
+        assert realm.may(session, "GetSecretValue", SecretId="prod/db")
+        realm.accounts.remove(session.session.source)
+        assert not realm.may(session, "GetSecretValue", SecretId="prod/db")
+        again = realm.session("app", allow("*"))
+        assert realm.may(again, "GetSecretValue", SecretId="prod/db")
+        assert not realm.may(session, "GetSecretValue", SecretId="prod/db")
 
     def test_a_session_ends(self, realm: Any) -> None:
         """By the service's clock."""
@@ -399,6 +412,41 @@ class TestSeveralActions:
         assert realm(None, "DescribeSecret", SecretId="prod/db")["Tags"] == tags
         more = [{"Key": "owner", "Value": "me"}]
         assert realm.may(user, "TagResource", SecretId="prod/db", Tags=more)
+
+
+class TestIncompleteRequests:
+    """Rights come before values, so they are asked of requests with anything missing."""
+
+    @pytest.mark.parametrize("operation", sorted(OPERATIONS))
+    @pytest.mark.parametrize("request_", [{}, {"SecretId": "prod/db"}, {"SecretId": None}])
+    def test_are_refused_by_name(
+        self, realm: Any, operation: str, request_: dict[str, Any]
+    ) -> None:
+        """Whether the caller may or may not."""
+        realm.secret()
+        everything = policy({"Effect": "Allow", "Action": "*", "Resource": "*"})
+        allowed = realm.user("allowed", policies=everything)
+        members = service_model().input_shape(operation).members
+        empty = {
+            name: [{}]
+            if shape.type_name == "list" and shape.member.type_name == "structure"
+            else []
+            for name, shape in members.items()
+            if shape.type_name == "list"
+        }
+        for caller in (allowed, realm.user("nobody")):
+            for more in ({}, empty):
+                answered = self.outcome(realm, caller, operation, {**more, **request_})
+                assert answered is None or answered.status in (400, 501)  # 501: not supported
+
+    def outcome(
+        self, realm: Any, caller: str, operation: str, request: dict[str, Any]
+    ) -> ServiceError | None:
+        try:
+            realm(caller, operation, **request)
+        except ServiceError as error:
+            return error
+        return None
 
 
 class TestServices:
