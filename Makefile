@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types django docs bench clean
+.PHONY: demo test lint types django docs bench soak clean
 
 demo: $(VENV)/.demo ## rotations under load on a real PostgreSQL
 	@$(BIN)/smclient demo
@@ -27,6 +27,9 @@ docs: $(VENV)/.dev ## run every example in the documentation
 
 bench: $(VENV)/.dev ## ratios beside the peers; see benchmarks/README.md
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+soak: $(VENV)/.dev ## minutes of bad requests, and of kill -9 under write load
+	@for script in benchmarks/soak/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-django build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,6 +8,9 @@ Both sides answer the same cases: the shared cases that have identity policies o
 that moto's `IAMPolicy` knows, and on which it does not crash. moto reads the policy text for every
 request; to separate that from the decision, it is also timed on policies it has read before. Its
 answers are not checked here: it knows few operators and no organization, boundary or session.
+
+Then decisions as the embedded service makes them for each call, with the condition keys that AWS
+fills in: for the administrator, and for users whose policy has conditions or none.
 """
 
 import json
@@ -18,6 +21,8 @@ from typing import Any
 
 from moto.iam.access_control import IAMPolicy
 
+from smclient_embedded import EmbeddedService
+from smclient_embedded.gate import Call
 from smclient_embedded.policy import Request, evaluate, read_policies, simulate
 
 _CASES = Path(__file__).parents[1] / "tests" / "data" / "policy" / "cases.json"
@@ -41,6 +46,8 @@ def main() -> None:
     print(f"moto as it decides a request: {per_request:,.0f}/s, ratio {own / per_request:.1f}")
     prepared = rate([motos(case, read_before=True) for case in shared])
     print(f"moto on policies read before: {prepared:,.0f}/s, ratio {own / prepared:.1f}")
+    for name, question in at_the_door():
+        print(f"the service, GetSecretValue, {name}: {rate([question]):,.0f}/s")
 
 
 def asked(case: dict[str, Any]) -> Question:
@@ -74,6 +81,39 @@ def motos(case: dict[str, Any], *, read_before: bool) -> Question:
             policy.is_action_permitted(action, resource, incoming_condition_values=context)
             for policy in policies
         ]
+
+    return ask
+
+
+def at_the_door() -> list[tuple[str, Question]]:
+    """The service's own authoriser, asked as the door asks it."""
+    statement = {
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "arn:aws:secretsmanager:*:*:secret:prod/*",
+    }
+    tagged = {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}}
+    service = EmbeddedService()
+    tags = [{"Key": "team", "Value": "web"}]
+    service.client().create_secret(Name="prod/db", SecretString="x", Tags=tags)
+    users: dict[str, str | None] = {"the administrator": None}
+    for name, condition in (("plain", {}), ("tagged", {"Condition": tagged})):
+        document = {"Version": "2012-10-17", "Statement": {**statement, **condition}}
+        arn = service.create_principal(name, policies=document, tags={"team": "web"})
+        users[f"a user, {'by tags' if condition else 'no conditions'}"] = arn
+    return [(name, asking(service, user)) for name, user in users.items()]
+
+
+def asking(service: EmbeddedService, user: str | None) -> Question:
+    """One decision, question included."""
+    gate = service.door.gate
+    call = Call("GetSecretValue", service.context(user), {"SecretId": "prod/db"})
+
+    def ask() -> object:
+        with service.door.store.transaction(write=False) as tx:
+            access = gate.authoriser(gate.question(call, tx))
+        assert access.allowed
+        return access
 
     return ask
 

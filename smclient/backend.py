@@ -31,6 +31,7 @@ _SHIPPED = {
     "agent": "smclient.agent:open_backend",
     "aws": "smclient_aws:open_backend",
     "embedded": "smclient_embedded:open_backend",
+    "embedded+postgresql": "smclient_embedded:open_backend",
     "file": "smclient_embedded:open_backend",
     "null": "smclient.null:open_backend",
 }

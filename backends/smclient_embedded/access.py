@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
-from smclient_embedded.context import Principal
+from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.errors import AccessDeniedException
+from smclient_embedded.store.records import KeyRecord, SecretRecord
+
+ReadSetting = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
     """One question: may this caller do this action on this resource?
 
+    Condition keys are not made before somebody asks for them (``condition_keys``): most questions
+    of an administrator are answered without.
+
     Attributes:
         action: ``service:Action``.
         resource: an ARN, or ``*`` for actions without a resource.
         named: the resource as the caller named it; AWS repeats that in its refusal.
         owner: the account that owns the resource.
-        keys: condition keys that the request fills in.
+        keys: condition keys beside those that ``parameters``, ``secret`` and ``context`` fill in.
+        parameters: those of the call, in AWS's names; not checked yet but for their types.
+        context: where the call came from; without one the principal's own account and no address.
+        at: the time of the call.
+        secret: the secret, where the resource is one that exists.
+        policies: resource policies to decide by in place of the secret's own.
+        key: the KMS key, where the action is one of KMS that the service does for the caller.
+        setting: reads the store's settings as the open transaction sees them.
     """
 
     principal: Principal
@@ -28,6 +42,13 @@ class AccessRequest:
     named: str
     owner: str
     keys: Mapping[str, str | list[str]] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    context: RequestContext | None = None
+    at: datetime | None = None
+    secret: SecretRecord | None = None
+    policies: Sequence[str] | None = None
+    key: KeyRecord | None = None
+    setting: ReadSetting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +59,12 @@ class Access:
     reason: str = ""
 
 
+ALLOWED = Access(allowed=True)
+
+
 class Authoriser(Protocol):
-    """Decides one request. Pure: what it knows of policies was given to it before."""
+    """Decides one request, by the policies that it knows of. Never raises: what cannot be decided
+    is refused."""
 
     def __call__(self, request: AccessRequest) -> Access:
         """Whether the caller may."""
@@ -50,7 +75,7 @@ def administrator_only(request: AccessRequest) -> Access:
     """The administrator may do all in the own account, everybody else nothing."""
     principal = request.principal
     if principal.kind == "administrator" and principal.account == request.owner:
-        return Access(allowed=True)
+        return ALLOWED
     return Access(
         allowed=False,
         reason=f"because no identity-based policy allows the {request.action} action",

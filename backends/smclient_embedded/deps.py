@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from smclient.backend import Backend
 from smclient_embedded.access import Access
+from smclient_embedded.audit.records import service_event
 from smclient_embedded.context import RequestContext
 from smclient_embedded.ids import Ids
 from smclient_embedded.kms import Kms
 from smclient_embedded.quotas import Quotas
 from smclient_embedded.store.ports import Keyring, Transaction
-from smclient_embedded.store.records import VersionRecord
+from smclient_embedded.store.records import AuditRecord, Scope, VersionRecord
 
 _AWS_QUOTAS = Quotas()
 
@@ -77,6 +78,7 @@ class Deps:
         ids: where ids and randomness come from.
         touch: notes that a version was read.
         quotas: how many of a thing there may be.
+        events: what the service did by itself in this operation; they go on record with it.
     """
 
     tx: Transaction
@@ -88,6 +90,13 @@ class Deps:
     ids: Ids
     touch: Callable[[VersionRecord], object]
     quotas: Quotas = _AWS_QUOTAS
+    events: list[AuditRecord] = field(default_factory=list)
+
+    def emit(self, scope: Scope, name: str, **details: str) -> None:
+        """Note a service event, such as StartSecretVersionDelete."""
+        self.events.append(
+            service_event(scope, name, at=self.now, event_id=self.ids.uuid(), details=details)
+        )
 
 
 Request = Mapping[str, Any]

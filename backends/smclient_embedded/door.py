@@ -12,52 +12,39 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from smclient.clock import Clock
 from smclient_embedded import audit, operations
-from smclient_embedded.access import Access, AccessRequest, Authoriser, denial
-from smclient_embedded.audit import AuditTrail
+from smclient_embedded.audit import AuditTrail, Later, at_once
 from smclient_embedded.context import RequestContext
-from smclient_embedded.deps import Deps, FunctionRunner, Request
+from smclient_embedded.deps import Deps, FunctionRunner
 from smclient_embedded.errors import (
     ConnectionDropped,
     InternalServiceError,
     OperationNotSupported,
     ServiceError,
 )
+from smclient_embedded.events import EventBus
+from smclient_embedded.events.shapes import LabelWatch
 from smclient_embedded.faults import Faults
-from smclient_embedded.finding import locate
+from smclient_embedded.gate import Call, Gate
 from smclient_embedded.ids import Ids
-from smclient_embedded.kms import Kms, KmsAccessDenied
+from smclient_embedded.kms import KeyUse, Kms
 from smclient_embedded.master import MasterKeyError, MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
 from smclient_embedded.quotas import Quotas, RateLimits
-from smclient_embedded.resource_policies import by_resource_policies
 from smclient_embedded.store.ports import Store, StoreError, Transaction
-from smclient_embedded.store.records import AuditRecord, KeyRecord, VersionRecord
+from smclient_embedded.store.records import AuditRecord, VersionRecord
 
 logger = logging.getLogger("smclient.embedded")
 
-SERVICE = "secretsmanager"
-
-
 UNKNOWN = "UnknownOperation"
 """Under this name all operations go on record that the model does not have."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call on its way through, and what is known of it so far."""
-
-    operation: str
-    context: RequestContext
-    parameters: Request = field(default_factory=dict)
-    secret_arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +54,10 @@ class Door:
     store: Store
     master: MasterKeys
     model: ServiceModel
-    authoriser: Authoriser
+    gate: Gate
     functions: FunctionRunner
     audit: AuditTrail
+    events: EventBus
     metrics: Metrics
     clock: Clock
     ids: Ids
@@ -86,32 +74,43 @@ class Door:
         parse = functools.partial(self.model.parse, operation)
         return self._answer(operation, request, parse, context)
 
-    def call_json(self, operation: str, body: Any, context: RequestContext) -> Any:
-        """Answer one call whose request is a parsed JSON body (blobs in base64)."""
+    def call_json(
+        self, operation: str, body: Any, context: RequestContext, later: Later = at_once
+    ) -> Any:
+        """Answer one call whose request is a parsed JSON body (blobs in base64). What a read has to
+        write, and would wait for a disk with, is given to ``later``."""
         parse = functools.partial(self.model.parse_json, operation)
-        return self._answer(operation, body, parse, context)
+        return self._answer(operation, body, parse, context, later)
 
     def deps(
         self, context: RequestContext, tx: Transaction, touch: Callable[[VersionRecord], object]
     ) -> Deps:
         """The collaborators of an operation, in a transaction."""
+        return self._deps(Call(UNKNOWN, context), tx, touch)
+
+    def _deps(self, call: Call, tx: Transaction, touch: Callable[[VersionRecord], object]) -> Deps:
+        def used(use: KeyUse) -> None:
+            if use.refused is None:
+                self.metrics.kms_called(use.action, use.key)
+            call.key_uses.append(use)
+
         now = self.now()
         master = self.master.within(tx.setting)
         kms = Kms(
             master,
             tx,
-            context.scope,
+            call.context.scope,
             now,
             self.ids.uuid,
-            self.metrics.kms_called,
-            functools.partial(self._permit, context),
+            used,
+            functools.partial(self.gate.permit, call, tx),
         )
         own_keys = self.store.keyring()
         return Deps(
             tx=tx,
             keys=own_keys or kms,
             kms=None if own_keys else kms,
-            authorise=functools.partial(self._authorise, context),
+            authorise=functools.partial(self.gate.authorise, call, tx),
             functions=self.functions,
             now=now,
             ids=self.ids,
@@ -132,8 +131,10 @@ class Door:
         request: Any,
         parse: Callable[[Any], dict[str, Any]],
         context: RequestContext,
+        later: Later = at_once,
     ) -> dict[str, Any]:
-        call = _Call(operation if operation in self.model.operations else UNKNOWN, context)
+        known = operation if operation in self.model.operations else UNKNOWN
+        call = Call(known, context, later=later)
         try:
             try:
                 call.parameters = parse(request)
@@ -153,13 +154,13 @@ class Door:
         self.metrics.called(context.scope, operation, "ok")
         return answer
 
-    def _strike(self, call: _Call, request: Any) -> None:
+    def _strike(self, call: Call, request: Any) -> None:
         self.faults.strike(call.operation, request, call.context)
         if self.rate_limits is not None:
             scope = call.context.scope
             self.rate_limits.check(call.operation, scope, self.clock.monotonic())
 
-    def _operate(self, call: _Call) -> dict[str, Any]:
+    def _operate(self, call: Call) -> dict[str, Any]:
         operate = operations.OPERATIONS.get(call.operation)
         if operate is None:
             raise OperationNotSupported(
@@ -169,98 +170,68 @@ class Door:
         read_only = call.operation in operations.READ_ONLY
         touched: list[VersionRecord] = []
         with self.store.transaction(write=not read_only) as tx:
-            deps = self.deps(call.context, tx, touched.append)
-            self._check_access(call, tx)
+            deps = self._deps(call, tx, touched.append)
+            self.gate.check(call, tx)
             self.model.check_values(call.operation, call.parameters)
+            is_watched = self.events.is_heard and not read_only
+            watch = LabelWatch.begin(tx, call.secret_arn) if is_watched else None
             answer = operate(call.context, deps, call.parameters)
-            record = self._record(call, deps.now, answer)
+            moved = watch.end(tx, answer, at=deps.now, new_id=self.ids.uuid) if watch else []
+            records = self._records(call, deps.now, answer)
             if not read_only:
-                self.audit.record(tx, [record])
+                self.audit.record(tx, [*records, *deps.events])
+        self.events.publish(moved)
         if read_only:
-            self.audit.hold(record)
+            self.audit.hold(records, call.later)
         today = deps.now.date()
-        self._touch([version for version in touched if version.accessed_on != today], deps.now)
+        untouched = [version for version in touched if version.accessed_on != today]
+        if untouched:
+            call.later(functools.partial(self._touch, untouched, deps.now))
         return answer
 
-    def _check_access(self, call: _Call, tx: Transaction) -> None:
-        caller = call.context.principal
-        resource, owner = "*", caller.account
-        named = call.parameters.get("SecretId") or call.parameters.get("Name") or "*"
-        if "SecretId" in call.parameters:
-            secret = locate(tx, call.context.scope, named)
-            resource = named if secret is None else secret.arn
-            if secret is not None:
-                call.secret_arn, owner = secret.arn, secret.scope.account
-        request = AccessRequest(
-            caller, f"{SERVICE}:{call.operation}", resource, named=named, owner=owner
-        )
-        access = self.authoriser(request)
-        if not access.allowed:
-            raise denial(request, access)
-
-    def _authorise(
+    def _records(
         self,
-        context: RequestContext,
-        action: str,
-        resource: str,
-        *,
-        named: str | None = None,
-        policies: Sequence[str] | None = None,
-        **keys: str | list[str],
-    ) -> Access:
-        parts = resource.split(":")
-        owner = parts[4] if len(parts) > 4 else context.principal.account
-        if policies is not None:
-            return by_resource_policies(context.principal, action, resource, policies)
-        return self.authoriser(
-            AccessRequest(context.principal, action, resource, named or resource, owner, keys)
-        )
-
-    def _permit(
-        self, context: RequestContext, action: str, key: KeyRecord, pairs: Mapping[str, str]
-    ) -> None:
-        """See ``kms.Permit``. Within an account nobody is refused yet."""
-        if key.scope.account == context.principal.account:
-            return
-        access = self._authorise(context, f"kms:{action}", key.arn)
-        if not access.allowed:
-            raise KmsAccessDenied(
-                f"User: {context.principal.arn} is not authorized to perform: kms:{action} "
-                f"on resource: {key.arn} {access.reason}",
-                self.ids.uuid(),
-            )
-
-    def _record(
-        self,
-        call: _Call,
+        call: Call,
         at: datetime,
         answer: Mapping[str, Any] | None,
         error: ServiceError | None = None,
-    ) -> AuditRecord:
+    ) -> list[AuditRecord]:
+        """What a call leaves on record: itself, the secrets of a batch, the uses of KMS keys."""
         known = call.operation != UNKNOWN
-        return audit.api_event(
+        parameters = self.model.public_part(call.operation, call.parameters) if known else {}
+        record = audit.api_event(
             call.context,
             call.operation,
             at=at,
             event_id=self.ids.uuid(),
-            parameters=self.model.public_part(call.operation, call.parameters) if known else {},
+            parameters=parameters,
             response=answer,
             read_only=call.operation in operations.READ_ONLY,
             error=None if error is None else (error.code, str(error)),
             secret_arn=call.secret_arn,
         )
+        if call.let_through:
+            denied = {"additionalEventData": {"accessDeniedButLetThrough": call.let_through}}
+            record = replace(record, document={**record.document, **denied})
+        records = [record]
+        if call.secret_arn is not None:
+            records = audit.shared_with_owner(record, call.secret_arn, new_id=self.ids.uuid)
+        if call.operation == "BatchGetSecretValue" and answer is not None:
+            records += audit.batch_events(
+                call.context, parameters, answer, at=at, new_id=self.ids.uuid
+            )
+        records += audit.key_events(call.context, call.key_uses, at=at, new_id=self.ids.uuid)
+        return records
 
-    def _refused(self, call: _Call, error: ServiceError) -> None:
+    def _refused(self, call: Call, error: ServiceError) -> None:
         self.metrics.called(call.context.scope, call.operation, error.code)
         try:
-            self.audit.hold(self._record(call, self.now(), None, error))
+            self.audit.hold(self._records(call, self.now(), None, error), call.later)
         except StoreError as cause:  # it stays kept back; the caller is refused in any case
             logger.error("the audit trail cannot be written: %s", cause)
 
     def _touch(self, touched: list[VersionRecord], now: datetime) -> None:
         """Set LastAccessedDate. It is a day, so this happens once a day for a version."""
-        if not touched:
-            return
         with self.store.transaction(write=True) as tx:
             for read in touched:
                 secret = tx.secret(read.arn)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from smclient_embedded import replication
-from smclient_embedded.audit import service_event
 from smclient_embedded.deps import Deps
 from smclient_embedded.errors import LimitExceededException, ServiceError
 from smclient_embedded.kms import encryption_context, open_version, said_by_kms
@@ -58,11 +57,7 @@ def replicate_changes(
 def _tell(deps: Deps, primary: SecretRecord, event: str, regions: Collection[str]) -> None:
     """Put on record what became of the replicas in some regions."""
     for region in regions:
-        details = {"SecretId": primary.arn, "ReplicaRegion": region}
-        record = service_event(
-            primary.scope, event, at=deps.now, event_id=deps.ids.uuid(), details=details
-        )
-        deps.tx.append_audit([record])
+        deps.emit(primary.scope, event, SecretId=primary.arn, ReplicaRegion=region)
 
 
 def _followed_in_region(

@@ -107,17 +107,27 @@ def said_by_kms(error: ServiceError) -> str:
     return text
 
 
-CountUse = Callable[[str, KeyRecord], object]
-"""Is told of each call that AWS would make to KMS (``GenerateDataKey``, ``Decrypt``, ``Encrypt``),
-and its key."""
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """A call that AWS would make to KMS: ``GenerateDataKey``, ``Decrypt`` or ``Encrypt``, the key,
+    the encryption context; and with which code and message KMS refused it, if it did."""
+
+    action: str
+    key: KeyRecord
+    context: Mapping[str, str]
+    refused: tuple[str, str] | None = None
+
+
+NoteUse = Callable[[KeyUse], object]
+"""Is told of each use of a key."""
 
 Permit = Callable[[str, KeyRecord, Mapping[str, str]], object]
 """Is asked before each use of a key for a caller: the action without ``kms:``, the key, and the
 encryption context. Raises ``AccessDeniedException`` if the caller may not."""
 
 
-def _uncounted(action: str, key: KeyRecord) -> None:
-    """Nobody counts."""
+def _unnoted(use: KeyUse) -> None:
+    """Nobody notes it."""
 
 
 def _anyone(action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
@@ -137,7 +147,7 @@ class Kms:
     scope: Scope
     now: datetime
     new_id: Callable[[], str]
-    used: CountUse = _uncounted
+    used: NoteUse = _unnoted
     permit: Permit = _anyone
 
     def seal(self, plaintext: bytes, *, key_id: str | None, context: Mapping[str, str]) -> Sealed:
@@ -300,16 +310,21 @@ class Kms:
         return nonce + self._cipher(key).encrypt(nonce, data_key, _bound(key.arn, context))
 
     def _use(self, action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
-        """What each use of a key begins with: may the caller, is the key in use, then count it."""
-        self.permit(action, key, context)
-        if key.state != "Enabled":
-            failure, prefix = (
-                (DecryptionFailure, _CANNOT_DECRYPT)
-                if action == "Decrypt"
-                else (EncryptionFailure, _CANNOT_ENCRYPT)
-            )
-            raise failure(prefix + _unusable(key, self.new_id()))
-        self.used(action, key)
+        """What each use of a key begins with: may the caller, is the key in use? It is told
+        either way."""
+        try:
+            self.permit(action, key, context)
+            if key.state != "Enabled":
+                failure, prefix = (
+                    (DecryptionFailure, _CANNOT_DECRYPT)
+                    if action == "Decrypt"
+                    else (EncryptionFailure, _CANNOT_ENCRYPT)
+                )
+                raise failure(prefix + _unusable(key, self.new_id()))
+        except ServiceError as error:
+            self.used(KeyUse(action, key, context, _as_kms_says(error, key)))
+            raise
+        self.used(KeyUse(action, key, context))
 
     def _tampered(self) -> DecryptionFailure:
         return DecryptionFailure(
@@ -318,7 +333,7 @@ class Kms:
         )
 
     def _cipher(self, key: KeyRecord) -> AESGCM:
-        return AESGCM(self.master.unwrap(key.wrapped_material, key.arn))
+        return self.master.cipher(key.wrapped_material, key.arn)
 
 
 def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:
@@ -334,6 +349,14 @@ def _unusable(key: KeyRecord, request_id: str) -> str:
     if key.state == "Disabled":
         return f"{key.arn} is disabled. {_tail('DisabledException', request_id)}"
     return f"{key.arn} is pending deletion. {_tail('KMSInvalidStateException', request_id)}"
+
+
+def _as_kms_says(error: ServiceError, key: KeyRecord) -> tuple[str, str]:
+    """Code and message of a refusal as KMS gives them."""
+    said = said_by_kms(error).partition(" (Service: ")[0]
+    if isinstance(error, AccessDeniedException):
+        return "AccessDeniedException", said
+    return ("DisabledException" if key.state == "Disabled" else "KMSInvalidStateException"), said
 
 
 def _tail(code: str, request_id: str) -> str:

@@ -30,6 +30,7 @@ _LABEL = "smclient.master-key-check"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _REMEMBERED = 4
+_MOST_CIPHERS = 256
 
 
 class MasterKeyError(StoreError):
@@ -116,8 +117,8 @@ class Wrapping(Protocol):
         """Seal it, bound to a label."""
         ...
 
-    def unwrap(self, wrapped: bytes, label: str) -> bytes:
-        """Open it. Raises ``MasterKeyError``."""
+    def cipher(self, wrapped: bytes, label: str) -> AESGCM:
+        """The material, ready to encrypt and decrypt with. Raises ``MasterKeyError``."""
         ...
 
 
@@ -127,6 +128,7 @@ class MasterKeys:
 
     def __init__(self, master: MasterKey) -> None:
         self._known: tuple[MasterKey, ...] = (master,)
+        self._ciphers: dict[tuple[bytes, str], AESGCM] = {}
         self._rotating = threading.Lock()
 
     def within(self, setting: Callable[[str], bytes | None]) -> Wrapping:
@@ -165,6 +167,16 @@ class MasterKeys:
                     continue
             raise
 
+    def cipher(self, wrapped: bytes, label: str) -> AESGCM:
+        """Key material as a cipher, kept while it is wrapped so. Raises ``MasterKeyError``."""
+        found = self._ciphers.get((wrapped, label))
+        if found is None:
+            found = AESGCM(self.unwrap(wrapped, label))
+            if len(self._ciphers) >= _MOST_CIPHERS:
+                self._ciphers = {}
+            self._ciphers[wrapped, label] = found
+        return found
+
     def rotate(self, store: Store, new: MasterKey) -> int:
         """Put a store under another master key, while it is in use. Returns how many KMS keys were
         rewrapped.
@@ -191,6 +203,7 @@ class MasterKeys:
                             tx.put_key(replace(key, wrapped_material=wrapped))
                             rewrapped += 1
                     tx.put_setting(CHECK, new.check())
+                self._ciphers = {}
             except BaseException:
                 # a commit that failed late may have been one
                 self._known = (*before[: _REMEMBERED - 1], new)
@@ -209,9 +222,9 @@ class _Within:
         """By the key that the store is under in this very transaction, whatever is rotated."""
         return self._masters.of(self._setting(CHECK)).wrap(material, label)
 
-    def unwrap(self, wrapped: bytes, label: str) -> bytes:
-        """See ``MasterKeys.unwrap``."""
-        return self._masters.unwrap(wrapped, label)
+    def cipher(self, wrapped: bytes, label: str) -> AESGCM:
+        """See ``MasterKeys.cipher``."""
+        return self._masters.cipher(wrapped, label)
 
 
 # --- when a store is opened -----------------------------------------------------------------------
@@ -238,10 +251,17 @@ def recognised(store: Store, url: BackendUrl, given: MasterKey | None) -> Master
 
 def named_master_key(url: BackendUrl, *, is_new: bool) -> MasterKey:
     """The key that a URL or the environment names, else the file beside an SQLite store; for a
-    store in memory one that dies with the process. Raises ``MasterKeyError``."""
+    store in memory one that dies with the process. Others have no place of their own for a key
+    file, so it must be named. Raises ``MasterKeyError``."""
     named = url.options.get("master_key_file") or os.environ.get(MASTER_KEY_FILE)
     if named:
         return MasterKey.from_file(Path(named), create=False)
+    if url.scheme.startswith("embedded+"):
+        raise MasterKeyError(
+            f"an {url.scheme}: store needs its master key named, with ?master_key_file= or "
+            f"{MASTER_KEY_FILE}: the same file of {_KEY_BYTES} random bytes, mode 0600, on every "
+            f"node. To make one: (umask 077; head -c {_KEY_BYTES} /dev/urandom > master.key)"
+        )
     if not url.path:
         return MasterKey.random()
     return MasterKey.from_file(Path(url.path + ".key"), create=is_new)

@@ -56,6 +56,8 @@ class Metrics:
         self._now = now
         self._lock = threading.Lock()
         self._months: dict[str, _Month] = {}
+        self._latest: _Month | None = None
+        self._of_latest = (0, 0)
 
     def called(self, scope: Scope, operation: str, outcome: str) -> None:
         """A call ended; ``outcome`` is ``ok`` or an error code."""
@@ -73,6 +75,12 @@ class Metrics:
             if len(kms) >= MOST_SERIES and (scope, action, not key.managed) not in kms:
                 scope = OTHER
             kms[scope, action, not key.managed] += 1
+
+    def clear(self) -> None:
+        """Begin anew."""
+        with self._lock:
+            self._months.clear()
+            self._latest = None
 
     def snapshot(self, resources: Mapping[Scope, Resources] | None = None) -> list[dict[str, Any]]:
         """CallCount of all kept months, one entry for each operation and outcome, sorted; then the
@@ -135,7 +143,13 @@ class Metrics:
         return f"{now.year:04d}-{now.month:02d}"
 
     def _month(self) -> _Month:
-        name = self._month_name()
+        now = self._now()
+        if (now.year, now.month) == self._of_latest and self._latest is not None:
+            return self._latest
+        self._latest, self._of_latest = self._month_named(self._month_name()), (now.year, now.month)
+        return self._latest
+
+    def _month_named(self, name: str) -> _Month:
         if name not in self._months:
             self._months[name] = _Month()
             for old in sorted(self._months)[:-KEPT_MONTHS]:

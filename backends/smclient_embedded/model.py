@@ -1,8 +1,8 @@
 """botocore's model of the service, read: which operations exist, what is valid, what is secret.
 
-The only file that knows botocore's model. Messages are AWS's own, as recorded. botocore's validator
-leaves out maximum, pattern and enum, so the shapes are walked here. Types are checked before the
-caller is authorised, values after, as AWS does.
+The only file that knows botocore's model (``shapes`` reads it from the package). Messages are AWS's
+own, as recorded. botocore's validator leaves out maximum, pattern and enum, so the shapes are
+walked here. Types are checked before the caller is authorised, values after, as AWS does.
 """
 
 from __future__ import annotations
@@ -15,18 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import botocore.loaders
-import botocore.model
-
 from smclient_embedded.errors import (
     SerializationException,
     UnknownOperationException,
     ValidationException,
 )
+from smclient_embedded.shapes import Shape, load_description
 
 TARGET_PREFIX = "secretsmanager."
-
-Shape = Any  # botocore.model.Shape and its kinds: botocore ships no types
 
 _JSON_TYPES: dict[str, Any] = {
     "string": str,
@@ -46,10 +42,8 @@ class ServiceModel:
     """The service as botocore describes it."""
 
     def __init__(self) -> None:
-        loader = botocore.loaders.Loader()
-        description = loader.load_service_model("secretsmanager", "service-2")
-        self._model = botocore.model.ServiceModel(description, "secretsmanager")
-        self.operations: frozenset[str] = frozenset(description["operations"])
+        self._description = load_description("secretsmanager")
+        self.operations: frozenset[str] = self._description.operations
         self._inputs: dict[str, Shape | None] = {}
 
     def input_shape(self, operation: str) -> Shape | None:
@@ -57,7 +51,7 @@ class ServiceModel:
         if operation not in self.operations:
             raise UnknownOperationException(f"Unknown operation {operation}")
         if operation not in self._inputs:
-            self._inputs[operation] = self._model.operation_model(operation).input_shape
+            self._inputs[operation] = self._description.input_shape(operation)
         return self._inputs[operation]
 
     def parse(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:

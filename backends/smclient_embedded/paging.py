@@ -12,6 +12,9 @@ from smclient_embedded.filters import Wanted
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import Scope, SecretQuery, SecretRecord
 
+_LOOKED_AT = 50
+"""So many secrets at least are fetched at once where few are wanted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -33,6 +36,7 @@ def page_of(
     last = ""
     query = replace(query, after=None if token is None else _read_token(token, query))
     want_more = query.limit
+    query = replace(query, limit=want_more + 1)  # one more tells whether there is a next page
     while True:
         page = tx.page(scope, query)
         for secret, position in zip(page.secrets, page.positions, strict=True):
@@ -44,7 +48,7 @@ def page_of(
             last = position
         if not page.more:
             return Page(found, None)
-        query = replace(query, after=page.positions[-1])
+        query = replace(query, after=page.positions[-1], limit=max(query.limit, _LOOKED_AT))
 
 
 def _token(position: str, query: SecretQuery) -> str:

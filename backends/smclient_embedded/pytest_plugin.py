@@ -206,10 +206,15 @@ class CallLog(Sequence[LoggedCall]):
     def __init__(self) -> None:
         self._calls: list[LoggedCall] = []
 
-    def heard(self, record: AuditRecord) -> None:
-        """Take a record of the audit trail; what the service did by itself is no call."""
-        if record.document["eventType"] == "AwsApiCall":
-            self._calls.append(LoggedCall(record))
+    def heard(self, records: Sequence[AuditRecord]) -> None:
+        """Take records of the audit trail. What the service did by itself or on its caller's behalf
+        is no call, and one that is on record in two accounts is one."""
+        for record in records:
+            document: Mapping[str, Any] = record.document
+            caller = document["userIdentity"]
+            is_told_twice = document["recipientAccountId"] != caller.get("accountId")
+            if "invokedBy" not in caller and not is_told_twice:
+                self._calls.append(LoggedCall(record))
 
     @property
     def operations(self) -> list[str]:

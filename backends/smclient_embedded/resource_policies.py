@@ -8,24 +8,14 @@ listed only. The rules of the grammar and of what is public are the policy engin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from smclient_embedded.access import Access
-from smclient_embedded.context import Principal
 from smclient_embedded.errors import (
     InvalidParameterException,
     MalformedPolicyDocumentException,
 )
-from smclient_embedded.policy import (
-    PolicyGrammarError,
-    PolicySet,
-    Request,
-    compile_policy,
-    evaluate,
-    is_public,
-    parse,
-)
+from smclient_embedded.policy import PolicyGrammarError, is_public, parse
 
 DEFAULT = "default"
 CROSS_ACCOUNT = "cross-account-replication"
@@ -82,20 +72,6 @@ def accepted(text: str) -> str:
 def is_open_to_all(text: str) -> bool:
     """Whether BlockPublicPolicy refuses a policy."""
     return is_public(text)
-
-
-def by_resource_policies(
-    principal: Principal, action: str, secret_arn: str, policies: Sequence[str]
-) -> Access:
-    """Whether an administrator may still do something once a secret has these policies. Others have
-    no policies of their own yet, which is what it takes.
-    """
-    owner = secret_arn.split(":")[4]
-    context = {"aws:PrincipalArn": principal.arn, "aws:PrincipalAccount": principal.account}
-    request = Request(principal.arn, owner, action, secret_arn, context)
-    compiled = tuple(compile_policy(text, "resource") for text in policies)
-    decision = evaluate(request, PolicySet(resource=compiled))
-    return Access(decision.allowed, "" if decision.allowed else str(decision.reason))
 
 
 def _said(error: PolicyGrammarError) -> str:

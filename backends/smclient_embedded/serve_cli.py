@@ -8,13 +8,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from smclient.clock import SYSTEM_CLOCK, Clock
+
 if TYPE_CHECKING:
+    from smclient_embedded.control import Control
     from smclient_embedded.http.sigv4 import AccessKey
     from smclient_embedded.http.tls import TlsFiles
+    from smclient_embedded.seeding import Seed
     from smclient_embedded.service import EmbeddedService
 
 DEFAULT_PORT = 4584
@@ -44,6 +48,11 @@ class _Options:
     extra_hosts: tuple[str, ...]
     behind_proxy: bool
     max_body: int
+    access: Literal["enforce", "audit"]
+    config_file: Path | None
+    max_connections: int
+    init_file: Path | None
+    allow_control: bool
     as_json: bool
 
 
@@ -83,6 +92,40 @@ def _path(**kind: bool) -> click.Path:
 @click.option("--allow-host", "extra_hosts", multiple=True, help="One more name of this server.")
 @click.option("--behind-proxy", is_flag=True, help="Believe the last hop of X-Forwarded-For.")
 @click.option("--max-body", default=2**20, show_default=True, type=click.IntRange(min=1024))
+@click.option(
+    "--access",
+    type=click.Choice(["enforce", "audit"]),
+    default="enforce",
+    show_default=True,
+    help="audit: put denials on record, but let the calls through.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=_path(dir_okay=False, exists=True),
+    help="Accounts, principals, keys and secrets, in TOML or JSON: docs/access.md.",
+)
+@click.option(
+    "--max-connections",
+    default=900,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="One more is refused with 503.",
+)
+@click.option(
+    "--init",
+    "init_file",
+    type=_path(dir_okay=False, exists=True),
+    envvar="SMCLIENT_INIT_FILE",
+    show_envvar=True,
+    help="Secrets to begin with, in JSON or TOML; those that are there are left alone.",
+)
+@click.option(
+    "--control",
+    "allow_control",
+    is_flag=True,
+    help="Let the administrator empty the store, move the clock, make faults: /_smclient/.",
+)
 @click.option("--json", "as_json", is_flag=True, help='{"endpoint","pid","key_file","ca_file"}.')
 def serve(**given: Any) -> None:
     """Serve a store as AWS Secrets Manager, until SIGTERM.
@@ -100,13 +143,25 @@ def _serve(options: _Options) -> None:
     from smclient_embedded.http import server
     from smclient_embedded.http.app import HttpApp, HttpSettings
     from smclient_embedded.http.hosts import AllowedHosts
+    from smclient_embedded.seeding import sow
     from smclient_embedded.service import EmbeddedService
 
     _refuse_open_doors(options)
     _log_to_stderr()
     _tune_collector()
+    configure = _configuration(options)
+    seeds = _seeds(options)
+    clock = _clock(options)
     listener = server.listen(options.host, options.port, is_tls=options.use_tls)
-    with EmbeddedService(options.url, account=options.account, region=options.region) as service:
+    with EmbeddedService(
+        options.url,
+        account=options.account,
+        region=options.region,
+        access=options.access,
+        clock=clock,
+    ) as service:
+        configure(service)
+        sow(service, seeds)
         find_key, key_file = _keys(service, options)
         tls = _tls(options) if options.use_tls else None
         settings = HttpSettings(
@@ -116,6 +171,7 @@ def _serve(options: _Options) -> None:
             hosts=AllowedHosts((options.host, *options.extra_hosts)),
             max_body=options.max_body,
             behind_proxy=options.behind_proxy,
+            open_session=service.open_session,
         )
         is_local = service.url.scheme == "embedded"
         with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
@@ -124,13 +180,52 @@ def _serve(options: _Options) -> None:
                 settings,
                 inline=lambda operation: is_local and operation in INLINE,
                 pool=pool,
+                control=_control(service, clock, seeds),
             )
             server.run(
                 app,
                 listener,
-                server.Serving(tls=tls, run_due=service.run_due),
+                server.Serving(
+                    tls=tls, run_due=service.run_due, max_connections=options.max_connections
+                ),
                 on_ready=lambda: _say_ready(listener.endpoint, key_file, tls, options.as_json),
             )
+
+
+def _configuration(options: _Options) -> Callable[[EmbeddedService], object]:
+    """What brings a service to what the configuration file says; the file is checked here."""
+    if options.config_file is None:
+        return lambda service: None
+    from smclient_embedded.config import apply_config, read_config
+
+    config = read_config(options.config_file)
+    return lambda service: apply_config(service, config)
+
+
+def _seeds(options: _Options) -> list[Seed]:
+    if options.init_file is None:
+        return []
+    from smclient_embedded.seeding import read_seeds
+
+    return read_seeds(options.init_file)
+
+
+def _clock(options: _Options) -> Clock:
+    if not options.allow_control:
+        return SYSTEM_CLOCK
+    from smclient_embedded.control import MovableClock
+
+    return MovableClock()
+
+
+def _control(service: EmbeddedService, clock: Clock, seeds: list[Seed]) -> Control | None:
+    """What answers control requests, where the clock is one that they move."""
+    if clock is SYSTEM_CLOCK:
+        return None
+    from smclient_embedded import control
+
+    assert isinstance(clock, control.MovableClock)
+    return control.Control(service, clock, seeds)
 
 
 def _refuse_open_doors(options: _Options) -> None:
@@ -167,7 +262,7 @@ def _keys(
     else:
         file = options.key_file or _default_key_file(service)
         keys.add(key_from_file(file, principal))
-    return keys.find, file
+    return (lambda key_id: keys.find(key_id) or service.find_key(key_id)), file
 
 
 def _given_pair(options: _Options) -> tuple[str, str, str | None] | None:

@@ -61,7 +61,12 @@ def served(service: EmbeddedService) -> Iterator[ServedService]:
     """
     keys = AccessKeys()
     keys.add(AccessKey(ACCESS_KEY, SECRET_KEY, service.principal(), None))
-    settings = HttpSettings(account=service.account, region=service.region, find_key=keys.find)
+    settings = HttpSettings(
+        account=service.account,
+        region=service.region,
+        find_key=lambda access_key_id: keys.find(access_key_id) or service.find_key(access_key_id),
+        open_session=service.open_session,
+    )
     serving = server.Serving(run_due=service.run_due)
     with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
         app = HttpApp(service.door, settings, inline=lambda operation: False, pool=pool)

@@ -7,34 +7,42 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from smclient.backend import Backend, BackendUrl
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.errors import ConfigError
-from smclient_embedded.access import Authoriser, administrator_only
-from smclient_embedded.audit import AuditTrail
+from smclient_embedded.access import Authoriser
+from smclient_embedded.accounts.authority import PolicyAuthoriser
+from smclient_embedded.accounts.directory import StoredDirectory
+from smclient_embedded.alarms import AlarmBoard
+from smclient_embedded.audit import AnnouncingStore, AuditTrail, set_timer
 from smclient_embedded.backend import EmbeddedBackend
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
+from smclient_embedded.events import EventBus
+from smclient_embedded.explaining import Explains
 from smclient_embedded.faults import Faults
 from smclient_embedded.functions import Handler, InProcessFunctions
+from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
 from smclient_embedded.master import MasterKey, MasterKeys, recognised
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
+from smclient_embedded.principals import Principals
 from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.scheduler import Done, Scheduler
 from smclient_embedded.store import Scope, Store, Transaction, load_store
 from smclient_embedded.upkeep import Upkeep
+from smclient_embedded.watching import Watching
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Upkeep):
+class EmbeddedService(Principals, Explains, Upkeep, Watching):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -43,15 +51,19 @@ class EmbeddedService(Upkeep):
         account, region: where the administrator, the zero-configuration caller, is at home.
         master_key: the key over all keys. Else ``?master_key_file=``, ``SMCLIENT_MASTER_KEY_FILE``,
             a file beside SQLite's (made 0600), or, in memory, one that dies with the process.
-        clock, ids, authoriser: replaceable for tests; the authoriser lets the administrator do all
-            and others nothing.
+        access: ``enforce``, or ``audit``: decide and put every denial on record (under
+            ``additionalEventData`` of the call's record), but let the call through.
+        clock, ids, authoriser: replaceable for tests; the authoriser decides by the policies of the
+            store's accounts.
         quotas: how many of a thing there may be; AWS's numbers.
         rate_limits: ``True`` for AWS's request rates, or operations with other rates than those.
 
     Attributes:
         faults: faults on purpose, see ``smclient_embedded.faults``.
         audit: the trail, see ``smclient_embedded.audit``.
+        events: who is told of what, see ``smclient_embedded.events``; ``events.flush()`` waits.
         keys: KMS keys are disabled, enabled and deleted here, see ``smclient_embedded.keys``.
+        accounts: principals and their policies, see ``smclient_embedded.accounts``.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -66,7 +78,8 @@ class EmbeddedService(Upkeep):
         master_key: MasterKey | None = None,
         clock: Clock = SYSTEM_CLOCK,
         ids: Ids | None = None,
-        authoriser: Authoriser = administrator_only,
+        access: Literal["enforce", "audit"] = "enforce",
+        authoriser: Authoriser | None = None,
         quotas: Quotas = Quotas(),  # noqa: B008  it never changes
         rate_limits: bool | Mapping[str, float] = False,
     ) -> None:
@@ -75,28 +88,47 @@ class EmbeddedService(Upkeep):
         self.region = region or self.url.options.get("region", DEFAULT_REGION)
         if not re.fullmatch(r"[0-9]{12}", self.account):
             raise ConfigError(f"an account has 12 digits; {self.account!r} is none")
+        if access not in ("enforce", "audit"):
+            raise ConfigError(f"access is 'enforce' or 'audit', not {access!r}")
         limits = rate_limits if isinstance(rate_limits, Mapping) else None
         rates = None if rate_limits is False else RateLimits(limits)
         self._clock = clock
         self.faults = Faults(clock)
         self._functions = InProcessFunctions()
         self._store = load_store(self.url, clock=clock) if isinstance(store, str) else store
-        self._principals: dict[str, Principal] = {}
         self._closed = False
         try:
             master = recognised(self._store, self.url, master_key)
         except BaseException:
             self._store.close()
             raise
-        self.audit = AuditTrail(self._store, clock.monotonic, Scope(self.account, self.region))
+        self.audit = AuditTrail(
+            self._store,
+            clock.monotonic,
+            Scope(self.account, self.region),
+            set_timer if clock is SYSTEM_CLOCK else None,
+        )
+        self.events = EventBus()
+        self.audit.listen(self.events.heard)
         self._ids = ids or SystemIds()
+        home = Scope(self.account, self.region)
+        self.alarms = AlarmBoard(clock.now, home, self.events.publish, self._ids.uuid)
+        self.audit.listen(self.alarms.heard)
+        self._directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
+        self._policies = PolicyAuthoriser(self._directory)
         self._door = Door(
-            store=self._store,
+            store=AnnouncingStore(self._store, self.audit.tell),
             master=MasterKeys(master),
             model=service_model(),
-            authoriser=authoriser,
+            gate=Gate(
+                authoriser or self._policies,
+                clock.now,
+                self._ids.uuid,
+                audit_only=access == "audit",
+            ),
             functions=self._functions,
             audit=self.audit,
+            events=self.events,
             metrics=Metrics(clock.now),
             clock=clock,
             ids=self._ids,
@@ -106,6 +138,7 @@ class EmbeddedService(Upkeep):
         )
         self._home = Scope(self.account, self.region)
         self.keys = Keys(self._store, self._deps_for, self._home)
+        self._opened = {}
         self._scheduler = Scheduler(
             self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
         )
@@ -172,28 +205,6 @@ class EmbeddedService(Upkeep):
 
     # --- setting up -----------------------------------------------------------------------------
 
-    def principal(self, principal: Principal | str | None = None) -> Principal:
-        """A caller by ARN; the administrator for ``None``. Raises ``ConfigError`` for an unknown
-        one."""
-        if isinstance(principal, Principal):
-            return principal
-        if principal is None:
-            return Principal.administrator(self.account)
-        if principal == f"arn:aws:iam::{self.account}:root":
-            return Principal.administrator(self.account)
-        if principal not in self._principals:
-            raise ConfigError(
-                f"there is no principal {principal!r}; make it with create_principal()"
-            )
-        return self._principals[principal]
-
-    def create_principal(self, name: str, *, account: str | None = None) -> str:
-        """Make a user and return its ARN. It may do nothing yet: policies are not there."""
-        account = account or self.account
-        arn = f"arn:aws:iam::{account}:user/{name}"
-        self._principals[arn] = Principal(arn, account)
-        return arn
-
     def create_key(self, *, alias: str | None = None, region: str | None = None) -> str:
         """Make a customer KMS key and return its ARN.
 
@@ -220,15 +231,17 @@ class EmbeddedService(Upkeep):
         that acts as ``role`` (a principal's ARN; the administrator unless given).
         """
         arn = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
-        self._functions.register(arn, name, handler, self.principal(role).arn)
+        acting = self.principal(role)
+        self._functions.register(arn, name, handler, role or acting.arn)
         return arn
 
     # --- running and looking ----------------------------------------------------------------------
 
     def run_due(self) -> Done:
         """Run the rotations and deletions (of secrets and of KMS keys) that are due now, and return
-        what was done. Writes what audit holds back, too."""
+        what was done. Writes what audit holds back and lets alarms look at the time, too."""
         done = self._scheduler.run_due()
+        self.alarms.check()
         self.audit.flush()
         return done
 
@@ -236,7 +249,8 @@ class EmbeddedService(Upkeep):
         """Write what audit holds back and close the store. Closing twice is fine."""
         if not self._closed:
             self._closed = True
-            self.audit.flush()
+            self.audit.close()
+            self.events.close()
             self._store.close()
 
     def __enter__(self) -> Self:

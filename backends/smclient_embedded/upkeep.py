@@ -14,23 +14,28 @@ from smclient.clock import SYSTEM_CLOCK
 from smclient.errors import ConfigError
 from smclient.pricing import Cost, PriceBook
 from smclient_embedded import metrics
+from smclient_embedded.alarms import AlarmBoard
 from smclient_embedded.backup import read_backup, write_backup
 from smclient_embedded.door import Door
 from smclient_embedded.finding import locate
 from smclient_embedded.master import MasterKey, named_master_key
 from smclient_embedded.metrics import Resources
-from smclient_embedded.store import Scope, Store, load_store
+from smclient_embedded.store import Scope, SecretQuery, Store, load_store
+
+_REMOVED_AT_ONCE = 1000
 
 
 class Upkeep:
     """Needs an open door."""
 
     _door: Door
+    alarms: AlarmBoard
     _home: Scope
 
     def metrics(self) -> list[dict[str, Any]]:
-        """CloudWatch-shaped counts: CallCount of the calls so far, and ResourceCount."""
-        return self._door.metrics.snapshot(self._resources())
+        """CloudWatch-shaped counts: CallCount of the calls so far, ResourceCount, and what alarms
+        are set on."""
+        return self._door.metrics.snapshot(self._resources()) + self.alarms.metrics()
 
     def usage(self, *, account: str | None = None) -> dict[str, Any]:
         """This month's counts as plain data; see ``Metrics.usage``."""
@@ -40,6 +45,28 @@ class Upkeep:
         """What AWS would bill for this month, by the same price book as the client's; see
         ``smclient_embedded.metrics.bill``."""
         return metrics.bill(self.usage(account=account), price_book)
+
+    def reset(self) -> int:
+        """Remove every secret of every account and Region at once, end the faults and begin to
+        count anew; how many secrets were removed. Keys, principals and the audit trail stay.
+
+        For tests that share a service. There is no way back.
+        """
+        door = self._door
+        door.faults.clear()
+        removed = 0
+        everything = SecretQuery(include_deleted=True, limit=_REMOVED_AT_ONCE)
+        more = True
+        while more:
+            with door.store.transaction(write=True) as tx:
+                pages = [tx.page(scope, everything) for scope in tx.scopes()]
+                gone = [secret.arn for page in pages for secret in page.secrets]
+                for arn in gone:
+                    tx.remove_secret(arn)
+            removed += len(gone)
+            more = any(page.more for page in pages)
+        door.metrics.clear()
+        return removed
 
     def backup(self, path: str | Path) -> int:
         """Write a consistent snapshot to a file, while the service runs; how many records it has.

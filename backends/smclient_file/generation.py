@@ -34,9 +34,11 @@ class Generation:
 @dataclass(slots=True)
 class Memory:
     """What this process remembers and the file does not keep: the audit trail, KMS keys (values
-    are sealed by the file's own), and when something was last read."""
+    are sealed by the file's own), and when something was last read. ``audit_seen`` counts all
+    records of the trail that ever were."""
 
     audit: deque[AuditRecord] = field(default_factory=lambda: deque(maxlen=KEPT_AUDIT))
+    audit_seen: int = 0
     keys: dict[str, KeyRecord] = field(default_factory=dict)
     accessed: dict[tuple[str, str], date] = field(default_factory=dict)
 

@@ -182,6 +182,7 @@ class FileTransaction(FileView):
     def publish(self) -> None:
         """Let the process remember what the file does not keep."""
         self._memory.audit.extend(self._audit)
+        self._memory.audit_seen += len(self._audit)
         for arn, record in self._keys.items():
             if record is None:
                 self._memory.keys.pop(arn, None)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from smclient_embedded.store import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     KeyRecord,
     RotationJob,
@@ -17,6 +19,7 @@ from smclient_embedded.store import (
     StoreError,
     VersionRecord,
 )
+from smclient_embedded.store.audit_pages import page_of_trail
 from smclient_embedded.store.memory import sort_key
 from smclient_file.generation import Generation, Memory
 from smclient_file.lines import Content, setting_of, setting_place
@@ -148,13 +151,12 @@ class FileView:
     def audit(
         self, scope: Scope, *, event_name: str | None = None, limit: int = 50
     ) -> Sequence[AuditRecord]:
-        trail = [*list(self._memory.audit), *self._audit]
-        matching = (
-            record
-            for record in reversed(trail)
-            if record.scope == scope and event_name in (None, record.event_name)
-        )
-        return [record for record, _ in zip(matching, range(limit), strict=False)]
+        return list(self.audit_page(scope, AuditQuery(event_name, limit=limit)).records)
+
+    def audit_page(self, scope: Scope, query: AuditQuery) -> AuditPage:
+        kept = list(self._memory.audit)
+        forgotten = self._memory.audit_seen - len(kept)
+        return page_of_trail([*kept, *self._audit], forgotten, scope, query)
 
     def scopes(self) -> Sequence[Scope]:
         found = {Scope(*key[:2]) for key in self._tables.names if key not in self._names}

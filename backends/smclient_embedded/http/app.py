@@ -1,4 +1,5 @@
-"""The service as an ASGI 3 application: AWS JSON 1.1 on ``POST /``, and ``GET /health``.
+"""The service as an ASGI 3 application: AWS JSON 1.1 on ``POST /``, ``GET /health``, and what the
+administrator may do beside that under ``/_smclient``, where it is allowed.
 
 One order for every request: Host → forwarded headers → path and method → content type → the body,
 within its limit and its deadline → JSON → target → signature → the door. All that a client can do
@@ -9,8 +10,9 @@ The door is synchronous. Measured (2 busy cores, uvloop, GetSecretValue over SQL
 signature): on the loop 4,200 requests/s, p99 9 ms; through a pool of threads 2,500 and 18 ms, as
 handing over the interpreter costs more than a read. Hence ``inline``: what it says yes to, point
 reads of a store on this machine, is answered on the loop; the rest, which waits for a disk, a lock
-or another machine, goes to a bounded pool. What a read may still wait for on the loop: the audit
-trail written with every 256th, and LastAccessedDate with the first of a day.
+or another machine, goes to a bounded pool. So does what a read has to write now and then: the audit
+trail with every 256th, LastAccessedDate with the first of a day. Its answer waits for that; the
+loop does not.
 
 A request that somebody passed on is refused (``X-Forwarded-For``, ``Forwarded``), as AWS's agent
 does: it comes from elsewhere than it seems to, and whoever put a proxy in front says so
@@ -24,11 +26,11 @@ import functools
 import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from smclient._version import __version__
 from smclient_embedded.context import Principal, RequestContext
@@ -36,6 +38,7 @@ from smclient_embedded.door import Door
 from smclient_embedded.errors import InternalServiceError, ServiceError
 from smclient_embedded.http import json11, refusals
 from smclient_embedded.http.hosts import AllowedHosts
+from smclient_embedded.http.incoming import ClientGone, Receive, Wire, whole
 from smclient_embedded.http.json11 import WireAnswer
 from smclient_embedded.http.sigv4 import AccessKey, Caller, Headers, claimed, verify
 from smclient_embedded.ids import random_uuid
@@ -43,8 +46,12 @@ from smclient_embedded.ids import random_uuid
 logger = logging.getLogger("smclient.embedded.http")
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+Control = Callable[[str, str, bytes], dict[str, Any]]
+"""Answers a control request: method, what follows the prefix, body. Raises ``ServiceError``."""
+
+CONTROL = "/_smclient"
 
 DROP = "smclient.drop"
 """The extension of a server that can close a connection without an answer, for an outage on
@@ -74,6 +81,7 @@ class HttpSettings:
         hosts: the names that a request may have in ``Host``.
         max_body, body_seconds: how large a body may be, and how long it may take to arrive.
         behind_proxy: a proxy of ours is in front; else forwarded requests are refused.
+        open_session: the key of a session by its id and token.
         now: the time that signatures are compared with. The machine's, not the service's, which
             tests move.
     """
@@ -86,10 +94,14 @@ class HttpSettings:
     body_seconds: float = 10.0
     behind_proxy: bool = False
     now: Callable[[], datetime] = _system_now
+    open_session: Callable[[str, str], AccessKey | None] | None = None
 
 
-class ClientGone(Exception):
-    """The client closed the connection before its request was complete."""
+class Prompt(NamedTuple):
+    """An answer that is ready, and what has to be done before it goes out."""
+
+    answer: WireAnswer
+    later: Sequence[Callable[[], object]]
 
 
 class HttpApp:
@@ -98,6 +110,7 @@ class HttpApp:
     Args:
         inline: whether an operation may be answered on the event loop.
         pool: where the others are answered.
+        control: answers what is under ``/_smclient``; ``None`` where that is not allowed.
     """
 
     def __init__(
@@ -107,11 +120,13 @@ class HttpApp:
         *,
         inline: Callable[[str], bool],
         pool: Executor | None = None,
+        control: Control | None = None,
     ) -> None:
         self._door = door
         self._settings = settings
         self._inline = inline
         self._pool = pool
+        self._control = control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -128,9 +143,7 @@ class HttpApp:
             answer = json11.refusal(refusal, request_id)
             unread = isinstance(refusal, refusals.WireRefusal) and not refusal.is_read
         except Exception as error:  # noqa: BLE001  a bug of ours must not reach the client as one
-            logger.error("request %s failed: %s", request_id, _without_values(error))
-            fault = InternalServiceError("An error occurred on the server side.")
-            answer = json11.refusal(fault, request_id)
+            answer = _fault(error, request_id)
         if answer.dropped and DROP in scope.get("extensions", {}):
             scope["extensions"][DROP]["call"]()
             return
@@ -139,17 +152,73 @@ class HttpApp:
             await _linger(receive)
             await send({"type": "http.response.body", "body": b""})
 
+    def answer_now(self, scope: Scope, body: bytes) -> Prompt | None:
+        """The answer to a request that is whole, if it can be had on the event loop; ``None`` for
+        whatever takes another way: it is then given to ``__call__``, as if nothing had been asked.
+
+        For a server that holds the request already: a task and four messages for each take as long
+        as reading the secret does.
+        """
+        if scope["path"] != "/" or scope["method"] != "POST" or self._door.faults.armed:
+            return None
+        headers: Headers = scope["headers"]
+        wire = Wire.of(headers)
+        if wire.content_type != _CONTENT_TYPE or len(body) > self._settings.max_body:
+            return None
+        try:
+            self._check_origin(scope, wire)
+            call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
+            if not self._inline(call.operation):
+                return None
+            caller = self._caller(scope, headers, body)
+            context = self._context(scope, wire, caller, random_uuid())
+        except ServiceError:
+            return None
+        later: list[Callable[[], object]] = []
+        try:
+            answer = json11.respond(self._door, call, context, later.append)
+        except Exception as error:  # noqa: BLE001  as in __call__
+            answer = _fault(error, context.request_id)
+        return Prompt(answer, later)
+
+    async def finish(self, prompt: Prompt, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do what has to be done before a prompt answer goes out, and send it."""
+        answer = prompt.answer
+        if answer.dropped and DROP in scope.get("extensions", {}):
+            scope["extensions"][DROP]["call"]()
+            return
+        try:
+            await self._do(prompt.later)
+        except Exception as error:  # noqa: BLE001  as in __call__
+            answer = _fault(error, answer.headers["x-amzn-RequestId"])
+        await _send(send, answer, scope["method"], close=False)
+
     # --- inside -----------------------------------------------------------------------------------
+
+    async def _do(self, later: Sequence[Callable[[], object]]) -> None:
+        for work in later:
+            await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _context(self, scope: Scope, wire: Wire, caller: Caller, request_id: str) -> RequestContext:
+        return RequestContext(
+            caller.principal,
+            caller.region,
+            request_id,
+            self._source(scope, wire),
+            wire.user_agent.decode("latin-1"),
+            scope.get("scheme") == "https",
+            caller.access_key_id,
+        )
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> WireAnswer:
         headers: Headers = scope["headers"]
-        wire = _Wire.of(headers)
+        wire = Wire.of(headers)
         path = scope["path"]
         if path == "/health" and scope["method"] in ("GET", "HEAD"):
             return _health(request_id)
         self._check_origin(scope, wire)
         if path != "/":
-            raise refusals.UnknownPath
+            return await self._controlled(scope, receive, wire, request_id)
         if scope["method"] != "POST":
             raise refusals.UnknownMethod
         kind = wire.content_type
@@ -158,27 +227,47 @@ class HttpApp:
         body = await self._body(scope, receive, wire.content_length)
         call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
         caller = self._caller(scope, headers, body)
-        context = RequestContext(
-            caller.principal,
-            caller.region,
-            request_id,
-            self._source(scope, wire),
-            wire.user_agent.decode("latin-1"),
-        )
+        context = self._context(scope, wire, caller, request_id)
         may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
-        if self._pool is None or (self._inline(call.operation) and not may_wait):
-            return json11.respond(self._door, call, context)
+        if self._inline(call.operation) and not may_wait:
+            later: list[Callable[[], object]] = []
+            answer = json11.respond(self._door, call, context, later.append)
+            await self._do(later)
+            return answer
         respond = functools.partial(json11.respond, self._door, call, context)
         return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
 
-    def _check_origin(self, scope: Scope, wire: _Wire) -> None:
+    async def _controlled(
+        self, scope: Scope, receive: Receive, wire: Wire, request_id: str
+    ) -> WireAnswer:
+        """Answer the administrator beside AWS's API. A page in a browser cannot ask: it may not
+        send this content type, nor DELETE, to another origin."""
+        path, method = scope["path"], scope["method"]
+        if path != CONTROL and not path.startswith(CONTROL + "/"):
+            raise refusals.UnknownPath
+        if self._control is None:
+            raise refusals.NoControl
+        kind = wire.content_type.partition(b";")[0].strip().lower()
+        if method == "POST" and kind != b"application/json":
+            raise refusals.UnknownContentType("The Content-Type must be application/json.")
+        body = await self._body(scope, receive, wire.content_length)
+        principal = self._caller(scope, scope["headers"], body).principal
+        administrator = Principal.administrator(self._settings.account)
+        if self._settings.find_key is not None and principal != administrator:
+            raise refusals.NotAdministrator
+        answer = functools.partial(self._control, method, path.removeprefix(CONTROL), body)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+        headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
+        return WireAnswer(200, headers, json.dumps(found).encode())
+
+    def _check_origin(self, scope: Scope, wire: Wire) -> None:
         server = scope.get("server")
         if wire.hosts != 1 or not self._settings.hosts.allows(wire.host, server and server[0]):
             raise refusals.UnknownHost
         if wire.forwarded and not self._settings.behind_proxy:
             raise refusals.Forwarded
 
-    def _source(self, scope: Scope, wire: _Wire) -> str:
+    def _source(self, scope: Scope, wire: Wire) -> str:
         if self._settings.behind_proxy and wire.forwarded_for:
             last = wire.forwarded_for.rpartition(b",")[2].strip().decode("latin-1")
             try:
@@ -203,6 +292,7 @@ class HttpApp:
             body=body,
             now=settings.now(),
             find_key=settings.find_key,
+            open_session=settings.open_session,
         )
 
     async def _body(self, scope: Scope, receive: Receive, announced: bytes | None) -> bytes:
@@ -211,68 +301,16 @@ class HttpApp:
             raise refusals.TooLarge(limit)
         extensions = scope.get("extensions", {})
         if IS_WHOLE in extensions and extensions[IS_WHOLE]["call"]():
-            return await _whole(receive, limit)
+            return await whole(receive, limit)
         try:
             async with asyncio.timeout(self._settings.body_seconds):
-                return await _whole(receive, limit)
+                return await whole(receive, limit)
         except TimeoutError:
             raise refusals.TooSlow(self._settings.body_seconds) from None
 
 
 _CONTENT_TYPE = json11.CONTENT_TYPE.encode()
 _LOWER = {"Content-Type": b"content-type", "x-amzn-RequestId": b"x-amzn-requestid"}
-
-
-@dataclass(slots=True)
-class _Wire:
-    """The headers that are looked at, found in one pass."""
-
-    hosts: int = 0
-    host: bytes = b""
-    content_type: bytes = b""
-    content_length: bytes | None = None
-    target: bytes = b""
-    user_agent: bytes = b""
-    forwarded: bool = False
-    forwarded_for: bytes = b""
-
-    @classmethod
-    def of(cls, headers: Headers) -> _Wire:
-        wire = cls()
-        for name, value in headers:
-            if name == b"host":
-                wire.hosts += 1
-                wire.host = value
-            elif name == b"content-type":
-                wire.content_type = value
-            elif name == b"x-amz-target":
-                wire.target = value
-            elif name == b"content-length":
-                wire.content_length = value if value.isdigit() else None
-            elif name == b"user-agent":
-                wire.user_agent = value
-            elif name in (b"x-forwarded-for", b"forwarded"):
-                wire.forwarded = True
-                if name == b"x-forwarded-for":
-                    wire.forwarded_for = value
-        return wire
-
-
-async def _whole(receive: Receive, limit: int) -> bytes:
-    """The whole of a body, in however many pieces it comes."""
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        more = message.get("more_body", False)
-        if size > limit:
-            raise refusals.TooLarge(limit, is_read=not more)
-        if not more:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _send(send: Send, answer: WireAnswer, method: str, *, close: bool) -> None:
@@ -317,6 +355,13 @@ async def _other_protocol(kind: str, receive: Receive, send: Send) -> None:
 def _health(request_id: str) -> WireAnswer:
     headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
     return WireAnswer(200, headers, _HEALTH)
+
+
+def _fault(error: BaseException, request_id: str) -> WireAnswer:
+    """The answer where the fault is ours; logged, without values."""
+    logger.error("request %s failed: %s", request_id, _without_values(error))
+    fault = InternalServiceError("An error occurred on the server side.")
+    return json11.refusal(fault, request_id)
 
 
 def _without_values(error: BaseException) -> str:

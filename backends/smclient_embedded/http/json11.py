@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from smclient_embedded.audit import Later, at_once
 from smclient_embedded.context import RequestContext
 from smclient_embedded.door import Door
 from smclient_embedded.errors import (
@@ -64,10 +65,11 @@ def read(target: str, body: bytes, known: Container[str]) -> Call:
     return Call(operation, parsed)
 
 
-def respond(door: Door, call: Call, context: RequestContext) -> WireAnswer:
-    """Answer a request whose caller is known. Refusals are answers too."""
+def respond(door: Door, call: Call, context: RequestContext, later: Later = at_once) -> WireAnswer:
+    """Answer a request whose caller is known. Refusals are answers too. ``later`` is given what
+    has to be done before the answer goes out, and waits for a disk."""
     try:
-        result = door.call_json(call.operation, call.body, context)
+        result = door.call_json(call.operation, call.body, context, later)
     except ServiceError as error:
         return refusal(error, context.request_id)
     return WireAnswer(200, _headers(context.request_id), _dump(result))

@@ -2,26 +2,30 @@
 
 uvicorn lets headers grow and trickle in for ever, waits for ever for a client that does not read,
 and answers what is not HTTP in plain text. Here: headers have a size and a deadline, an answer that
-nobody reads has one too, and the refusals have the service's shape.
+nobody reads has one too, there are only so many connections, and the refusals have the service's
+shape. A request that came whole and can be answered at once is, without a task of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import http
 import uuid
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from smclient_embedded.http import json11, refusals
-from smclient_embedded.http.app import DROP, IS_WHOLE
+from smclient_embedded.http.app import DROP, IS_WHOLE, HttpApp
+from smclient_embedded.http.json11 import WireAnswer
 from smclient_embedded.http.refusals import WireRefusal
 
 MAX_HEADERS = 64 * 1024
 HEADER_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 GOODBYE_SECONDS = 0.5
+MAX_CONNECTIONS = 900
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -29,6 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     header_seconds = HEADER_SECONDS
     max_headers = MAX_HEADERS
+    max_connections = MAX_CONNECTIONS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,6 +43,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._refusal: WireRefusal | None = None
         self._is_over = False
+        self._waiting: tuple[RequestResponseCycle, Any] | None = None
+        self._is_parsing = self._just_answered = False
         self._extensions: dict[str, dict[object, object]] = {
             DROP: {"call": self._drop},
             IS_WHOLE: {"call": self._is_whole},
@@ -49,7 +56,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         joined: Any = _JoinedWrites(transport, self.loop)
         super().connection_made(joined)
-        self._wait_for_headers()
+        if len(self.connections) > self.max_connections:
+            self._refuse(refusals.TooManyConnections(self.max_connections))
+        else:
+            self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadlines."""
@@ -63,8 +73,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse, and see whether the client is still in its headers."""
         if self._refusal is not None:
             return
-        super().data_received(data)
-        if self._in_headers or self.cycle is None or self.cycle.response_complete:
+        self._is_parsing, self._just_answered = True, False
+        try:
+            super().data_received(data)
+        finally:
+            self._is_parsing = False
+        if self._waiting is not None:
+            self._take_the_long_way()
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if self._in_headers or (is_idle and not self._just_answered):
             self._header_bytes += len(data)
             if self._header_bytes > self.max_headers:
                 self._refuse(refusals.HeadersTooLarge(self.max_headers))
@@ -93,8 +110,22 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """A request came whole: answer it, if that can be done at once."""
+        super().on_message_complete()
+        if self._waiting is not None and not self._answer_now(self._waiting[0]):
+            self._take_the_long_way()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Wait for what else came with the headers, or begin."""
+        if self._is_parsing and cycle.more_body:
+            self._waiting = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
     def send_400_response(self, msg: str) -> None:
         """The parser gave up."""
+        self._waiting = None
         self._refuse(refusals.NotHttp())
 
     def on_response_complete(self) -> None:
@@ -133,6 +164,47 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_due(self) -> bool:
         """Whether an answer is still to come."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _take_the_long_way(self) -> None:
+        """Give the request to the application as ASGI has it."""
+        assert self._waiting is not None
+        (cycle, app), self._waiting = self._waiting, None
+        super()._start_asgi_task(cycle, app)
+
+    def _answer_now(self, cycle: RequestResponseCycle) -> bool:
+        app = self.app
+        if (
+            not isinstance(app, HttpApp)
+            or not cycle.keep_alive
+            or cycle.waiting_for_100_continue
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        scope: Any = self.scope
+        prompt = app.answer_now(scope, bytes(cycle.body))
+        if prompt is None:
+            return False
+        if prompt.later or prompt.answer.dropped:
+            self._waiting = cycle, functools.partial(app.finish, prompt)
+            return False
+        self._waiting = None
+        self._just_answered = True
+        self._write_answer(prompt.answer)
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        self.on_response_complete()
+        return True
+
+    def _write_answer(self, answer: WireAnswer) -> None:
+        lines = [_status_line(answer.status)]
+        lines += [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        lines += [
+            f"{name.lower()}: {value}\r\n".encode("latin-1")
+            for name, value in answer.headers.items()
+        ]
+        lines += (b"content-length: %d\r\n\r\n" % len(answer.body), answer.body)
+        self.transport.write(b"".join(lines))
 
     def _drop(self) -> None:
         """Close the connection without an answer to the request that is being answered."""
@@ -175,16 +247,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _write_refusal(self, refusal: WireRefusal) -> None:
         answer = json11.refusal(refusal, str(uuid.uuid4()))
-        status = http.HTTPStatus(answer.status)
         headers = {
             **answer.headers,
             "Content-Length": str(len(answer.body)),
             "Connection": "close",
         }
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = _status_line(answer.status) + lines.encode("latin-1")
+        self.transport.write(head + b"\r\n" + answer.body)
         self.transport.close()
+
+
+@functools.cache
+def _status_line(status: int) -> bytes:
+    known = http.HTTPStatus(status)
+    return f"HTTP/1.1 {known.value} {known.phrase}\r\n".encode()
 
 
 class _JoinedWrites:

@@ -31,6 +31,38 @@ class UnknownPath(WireRefusal):
     text = "The service answers at / only."
 
 
+class NoControl(WireRefusal):
+    """The control endpoint is closed."""
+
+    status = 404
+    aws_code = "UnknownOperationException"
+    text = "There is no control endpoint; start the server with --control to have one."
+
+
+class NotAdministrator(WireRefusal):
+    """The control endpoint is the administrator's."""
+
+    status = 403
+    aws_code = "AccessDeniedException"
+    text = "Only the administrator may use the control endpoint."
+
+    def __init__(self) -> None:
+        super().__init__(is_read=True)
+
+
+class TooManyConnections(WireRefusal):
+    """The server has as many connections as it may."""
+
+    status = 503
+    aws_code = "ServiceUnavailableException"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"There are {limit} connections already. Close some, or start the server with "
+            "--max-connections."
+        )
+
+
 class UnknownMethod(WireRefusal):
     """Everything is a POST."""
 

@@ -87,6 +87,8 @@ class Serving:
     Attributes:
         run_due: called every ``due_seconds`` in a thread of its own.
         drain_seconds: how long the answers in flight may take at the end.
+        max_connections: how many there may be at once, ``None`` for what the protocol says. One
+            more is told so and closed.
     """
 
     tls: TlsFiles | None = None
@@ -94,6 +96,7 @@ class Serving:
     due_seconds: float = 1.0
     drain_seconds: int = DRAIN_SECONDS
     protocol: type[BoundedProtocol] = BoundedProtocol
+    max_connections: int | None = None
 
 
 def run(
@@ -170,10 +173,11 @@ def _config(app: HttpApp, serving: Serving) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop=_loop(),
-        http=serving.protocol,
+        http=_protocol(serving),
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what is wrong with a request is told to who sent it
         access_log=False,
         server_header=False,
         proxy_headers=False,  # uvicorn would believe X-Forwarded-For from this machine
@@ -182,6 +186,13 @@ def _config(app: HttpApp, serving: Serving) -> uvicorn.Config:
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,
     )
+
+
+def _protocol(serving: Serving) -> type[BoundedProtocol]:
+    if serving.max_connections is None:
+        return serving.protocol
+    members = {"max_connections": serving.max_connections}
+    return type(serving.protocol.__name__, (serving.protocol,), members)
 
 
 def _loop() -> Any:

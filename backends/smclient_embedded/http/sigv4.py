@@ -84,6 +84,7 @@ class Caller(NamedTuple):
 
     principal: Principal
     region: str
+    access_key_id: str | None = None
 
 
 def verify(
@@ -95,12 +96,14 @@ def verify(
     body: bytes,
     now: datetime,
     find_key: Callable[[str], AccessKey | None],
+    open_session: Callable[[str, str], AccessKey | None] | None = None,
 ) -> Caller:
     """The caller who signed a request.
 
     Args:
         path, query: as they were in the request line, percent-encoded.
         headers: all of the request's, names in lower case.
+        open_session: the key of a session by its id and token, for keys that are not kept.
 
     Raises:
         MissingAuthenticationTokenException, IncompleteSignatureException,
@@ -123,6 +126,9 @@ def verify(
         raise IncompleteSignatureException(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'.")
     access_key_id, day, region = _scope(parts["Credential"], stamp)
     key = find_key(access_key_id)
+    token = values.get(b"x-amz-security-token")
+    if key is None and token is not None and open_session is not None:
+        key = open_session(access_key_id, token.decode("latin-1"))
     if key is None:
         raise UnrecognizedClientException(_INVALID_TOKEN)
     canonical = _canonical(method, path, query, sorted(signed), values, body)
@@ -131,8 +137,8 @@ def verify(
     expected = hmac.digest(signing_key(key.secret, day, region), to_sign.encode(), "sha256").hex()
     if not hmac.compare_digest(expected.encode(), parts["Signature"].encode("latin-1")):
         raise InvalidSignatureException(MISMATCH)
-    _check_session(key, values.get(b"x-amz-security-token"), now)
-    return Caller(key.principal, region)
+    _check_session(key, token, now)
+    return Caller(key.principal, region, access_key_id)
 
 
 def claimed(headers: Headers) -> tuple[str | None, str | None]:

@@ -50,6 +50,7 @@ def delete_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     deps.tx.put_secret(
         replace(secret, deleted_at=deps.now, delete_after=until, changed_at=deps.now)
     )
+    deps.emit(secret.scope, "StartSecretVersionDelete", ARN=secret.arn, Name=secret.name)
     return {"ARN": secret.arn, "Name": secret.name, "DeletionDate": until}
 
 
@@ -83,6 +84,8 @@ def _force(context: RequestContext, deps: Deps, secret_id: str) -> dict[str, Any
         check_changeable(context, secret)
         _check_alone(secret)
         deps.tx.remove_secret(secret.arn)
+        for name in ("StartSecretVersionDelete", "EndSecretVersionDelete"):
+            deps.emit(secret.scope, name, ARN=secret.arn, Name=secret.name)
         return {"ARN": secret.arn, "Name": secret.name, "DeletionDate": deps.now}
     if not named:
         raise secret_not_found()

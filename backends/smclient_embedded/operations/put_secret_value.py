@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from smclient.secret import AWSCURRENT, AWSPENDING
-from smclient_embedded.audit import service_event
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import InvalidRequestException
@@ -87,18 +86,18 @@ def _keep_quotas(deps: Deps, secret: SecretRecord) -> None:
     versions = deps.tx.versions(secret.arn)
     for version_id in deps.quotas.surplus(versions, set(labels.values()), deps.now):
         deps.tx.remove_version(secret.arn, version_id)
+        deps.emit(
+            secret.scope,
+            "SecretVersionDeletion",
+            ARN=secret.arn,
+            Name=secret.name,
+            VersionId=version_id,
+        )
 
 
 def _abandon_other_rotation(deps: Deps, secret: SecretRecord, token: str) -> None:
     if abandon_rotation(deps.tx, secret.arn, by=token):
-        event = service_event(
-            secret.scope,
-            "RotationAbandoned",
-            at=deps.now,
-            event_id=deps.ids.uuid(),
-            details={"SecretId": secret.arn},
-        )
-        deps.tx.append_audit([event])
+        deps.emit(secret.scope, "RotationAbandoned", SecretId=secret.arn)
 
 
 def _changed(deps: Deps, secret: SecretRecord, *, is_current: bool) -> SecretRecord:

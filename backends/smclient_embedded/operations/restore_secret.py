@@ -21,4 +21,12 @@ def restore_secret(context: RequestContext, deps: Deps, request: Request) -> dic
     check_changeable(context, secret)
     if secret.deleted_at is not None:
         deps.tx.put_secret(replace(secret, deleted_at=None, delete_after=None, changed_at=deps.now))
+        for version in deps.tx.versions(secret.arn):
+            deps.emit(
+                secret.scope,
+                "CancelSecretVersionDelete",
+                ARN=secret.arn,
+                Name=secret.name,
+                VersionId=version.version_id,
+            )
     return {"ARN": secret.arn, "Name": secret.name}

@@ -13,7 +13,7 @@ from .evaluate import PolicySet, evaluate, locks_out
 from .grammar import MAX_RESOURCE_POLICY, Fault, Kind
 from .kms import Key, KeyGrant, evaluate_key, managed_key_policy
 from .public import PublicStatement, is_public, public_statements
-from .request import Request
+from .request import LazyContext, Request
 
 __all__ = [
     "MAX_RESOURCE_POLICY",
@@ -25,6 +25,7 @@ __all__ = [
     "Key",
     "KeyGrant",
     "Kind",
+    "LazyContext",
     "NearMiss",
     "PolicyGrammarError",
     "PolicySet",

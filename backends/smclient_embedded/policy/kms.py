@@ -74,8 +74,10 @@ def evaluate_key(request: Request, policies: PolicySet, key: Key) -> Decision:
     try:
         facts = Facts(request)
         own = () if key.policy is None else (key.policy,)
-        bound = applicable(facts, replace(policies, resource=own))
-        if key.aws_managed or facts.action == _OUTSIDE_RCP:
+        if policies.resource != own:
+            policies = replace(policies, resource=own)
+        bound = applicable(facts, policies)
+        if bound.rcp and (key.aws_managed or facts.action == _OUTSIDE_RCP):
             bound = replace(bound, rcp=())
         return decide(
             Case(facts, bound, key.account, PolicyType.KEY, True, _strongest_grant(key, facts))

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .principals import Caller, identify
 
 ContextValue = str | Sequence[str]
 Context = Mapping[str, ContextValue]
+
+
+class LazyContext(Mapping[str, ContextValue]):
+    """A context that is made when a condition first asks for a key: most statements have none.
+
+    ``make`` is trusted to keep to the types; what it makes is not checked again.
+    """
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Context]) -> None:
+        """Keep the maker; it is called once at most."""
+        self._make = make
+        self._made: Context | None = None
+
+    @property
+    def was_made(self) -> bool:
+        """Whether anything asked for a key."""
+        return self._made is not None
+
+    @property
+    def made(self) -> Context:
+        """The context itself."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, key: str) -> ContextValue:
+        """A value."""
+        return self.made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+        return iter(self.made)
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self.made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +96,8 @@ class Facts:
         self.resource = request.resource
         self.has_boundary = False
         self._context: dict[str, ContextValue] | None = None
+        if type(request.context) is LazyContext:
+            return
         for key, value in request.context.items():
             if type(value) is not str or type(key) is not str:
                 _check(key, value)
@@ -67,6 +107,8 @@ class Facts:
         """The request context with key names in lower case; made when a condition asks for it."""
         if self._context is None:
             given = self.request.context
+            if type(given) is LazyContext:
+                given = given.made
             self._context = {key.lower(): value for key, value in given.items()}
             if len(self._context) != len(given):
                 self._context = _merged(given)

@@ -9,6 +9,8 @@ from smclient.clock import Clock
 from smclient_embedded.store.memory import MemoryStore
 from smclient_embedded.store.ports import Keyring, Store, StoreConflict, StoreError, Transaction
 from smclient_embedded.store.records import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     CrossAccountPrimary,
     KeyRecord,
@@ -49,6 +51,24 @@ def open_store(url: BackendUrl, *, clock: Clock) -> Store:
     return SqlStore.sqlite(url.path)
 
 
+def open_postgres_store(url: BackendUrl, *, clock: Clock) -> Store:
+    """Entry point of ``embedded+postgresql:``: a database that many nodes may share.
+
+    Raises:
+        UnknownSettingError: an option that nobody reads.
+        MissingExtraError: SQLAlchemy or psycopg is not installed.
+        ConfigError, StoreError: see ``sql_postgres.postgres_store``.
+    """
+    try:
+        import psycopg  # noqa: F401  SQLAlchemy would look for it later, and say less
+
+        from smclient_embedded.store import sql_postgres
+    except ImportError as error:
+        raise missing_extra(f"{url.scheme}:", error) from error
+    url.take(*OPTIONS, *sql_postgres.OPTIONS)
+    return sql_postgres.postgres_store(url)
+
+
 def load_store(url: BackendUrl, *, clock: Clock) -> Store:
     """Open the store that a URL names, of whoever provides its scheme.
 
@@ -57,6 +77,7 @@ def load_store(url: BackendUrl, *, clock: Clock) -> Store:
     """
     shipped = {
         "embedded": "smclient_embedded.store:open_store",
+        "embedded+postgresql": "smclient_embedded.store:open_postgres_store",
         "file": "smclient_file:open_store",
     }
     opener = load_plugin(STORES, url.scheme, shipped)
@@ -64,6 +85,8 @@ def load_store(url: BackendUrl, *, clock: Clock) -> Store:
 
 
 __all__ = [
+    "AuditPage",
+    "AuditQuery",
     "AuditRecord",
     "CrossAccountPrimary",
     "KeyRecord",
@@ -84,5 +107,6 @@ __all__ = [
     "Transaction",
     "VersionRecord",
     "load_store",
+    "open_postgres_store",
     "open_store",
 ]

@@ -10,8 +10,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from smclient_embedded.store.audit_pages import page_of_trail
 from smclient_embedded.store.ports import Keyring, StoreConflict, Transaction
 from smclient_embedded.store.records import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     KeyRecord,
     RotationJob,
@@ -45,6 +48,7 @@ class MemoryStore:
                     undo.pop()()
                 raise
             if len(self._tables.audit) > 2 * KEPT_AUDIT:
+                self._tables.forgotten_audit += len(self._tables.audit) - KEPT_AUDIT
                 del self._tables.audit[:-KEPT_AUDIT]
 
     def keyring(self) -> Keyring | None:
@@ -68,6 +72,7 @@ class _Tables:
         self.jobs: dict[str, RotationJob] = {}
         self.keys: dict[str, KeyRecord] = {}
         self.audit: list[AuditRecord] = []
+        self.forgotten_audit = 0
         self.settings: dict[str, bytes] = {}
         self.next_sequence = 1
 
@@ -271,12 +276,10 @@ class _MemoryTransaction:
     def audit(
         self, scope: Scope, *, event_name: str | None = None, limit: int = 50
     ) -> Sequence[AuditRecord]:
-        matching = (
-            record
-            for record in reversed(self._t.audit)
-            if record.scope == scope and event_name in (None, record.event_name)
-        )
-        return [record for record, _ in zip(matching, range(limit), strict=False)]
+        return list(self.audit_page(scope, AuditQuery(event_name, limit=limit)).records)
+
+    def audit_page(self, scope: Scope, query: AuditQuery) -> AuditPage:
+        return page_of_trail(self._t.audit, self._t.forgotten_audit, scope, query)
 
     def scopes(self) -> Sequence[Scope]:
         tables = (self._t.secrets.values(), self._t.keys.values(), self._t.audit)

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from smclient.errors import SmclientError
 from smclient_embedded.store.records import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     KeyRecord,
     RotationJob,
@@ -160,6 +162,11 @@ class Transaction(Protocol):
         self, scope: Scope, *, event_name: str | None = None, limit: int = 50
     ) -> Sequence[AuditRecord]:
         """The newest records of the audit trail, newest first."""
+        ...
+
+    def audit_page(self, scope: Scope, query: AuditQuery) -> AuditPage:
+        """A page of the audit trail. Positions are this store's own; one that was never given out
+        gives some page or an empty one, not an error."""
         ...
 
     # about the store

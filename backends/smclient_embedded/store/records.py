@@ -191,3 +191,24 @@ class SecretPage:
     secrets: tuple[SecretRecord, ...]
     positions: tuple[str, ...]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """A page of a scope's audit trail, newest first: from ``since`` to ``until``, both included,
+    after a position."""
+
+    event_name: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some records, newest first, each with the position that ``AuditQuery.after`` takes."""
+
+    records: tuple[AuditRecord, ...]
+    positions: tuple[str, ...]
+    more: bool

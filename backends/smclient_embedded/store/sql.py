@@ -1,4 +1,5 @@
-"""``SqlStore``: records in a database, through SQLAlchemy Core. So far an SQLite file.
+"""``SqlStore``: records in a database, through SQLAlchemy Core: an SQLite file, or PostgreSQL (see
+``sql_postgres``).
 
 SQLite runs with a write-ahead log, so that readers see one snapshot and wait for nobody, and with
 ``synchronous=FULL``: what was acknowledged is on the disk. One writer is let in at a time: threads
@@ -13,19 +14,19 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from smclient_embedded.store.memory import KEPT_AUDIT
 from smclient_embedded.store.ports import Keyring, StoreError, Transaction
 from smclient_embedded.store.sql_errors import translated
-from smclient_embedded.store.sql_reads import PointReads
+from smclient_embedded.store.sql_reads import Kept, PointReads, Reader, Reading, SqliteReader
 from smclient_embedded.store.sql_schema import bring_up, is_current
 from smclient_embedded.store.sql_transaction import SqlTransaction
 
@@ -38,15 +39,16 @@ _opening = threading.Lock()
 
 
 class SqlStore:
-    """A store in a database. Made by ``sqlite``.
+    """A store in a database. Made by ``sqlite`` and by ``sql_postgres.postgres_store``.
 
     Args:
         engine: where the tables are.
         where: what messages call the store.
         begin: begins a transaction on a connection, to write or to read.
-        turn: the lock that writers of this process queue at, if the database has none for them.
-        keeps_reads: whether point reads are kept in memory while nothing changes.
-        wait: how many seconds they do.
+        reader: makes a reader of a connection; point reads are kept in memory while nothing
+            changes.
+        let_in: waits in the database until no other writer is in it; ``None`` if ``begin`` does.
+        wait: how many seconds the writers of this process wait for each other.
     """
 
     def __init__(
@@ -55,19 +57,20 @@ class SqlStore:
         where: str,
         begin: Callable[[Connection, bool], None],
         *,
-        turn: threading.Lock | None = None,
-        keeps_reads: bool = False,
+        reader: Callable[[Connection], Reader],
+        let_in: Executable | None = None,
         wait: float = WAIT_SECONDS,
     ) -> None:
         self._engine = engine
         self._where = where
         self._begin = begin
-        self._turn = turn
+        self._let_in = let_in
+        self._turn = threading.Lock()
         self._wait = wait
         self._writer: int | None = None
         self._process = os.getpid()
         self._closed = threading.Event()
-        self._reads = PointReads(engine, where, self._closed.is_set) if keeps_reads else None
+        self._reads = PointReads(engine, where, self._closed.is_set, reader)
         self._untrimmed = KEPT_AUDIT  # trim with the first record, whatever was left behind
 
     @classmethod
@@ -85,17 +88,12 @@ class SqlStore:
         with _opening:
             _make_or_check(file, where)
             store = cls(
-                _sqlite_engine(file, wait),
-                where,
-                _sqlite_begin,
-                turn=threading.Lock(),
-                keeps_reads=True,
-                wait=wait,
+                _sqlite_engine(file, wait), where, _sqlite_begin, reader=SqliteReader, wait=wait
             )
             try:
                 with translated(where):
                     _use_write_ahead_log(store._engine, where, wait)
-                    store._bring_up()
+                    store.bring_up()
             except BaseException:
                 store.close()
                 raise
@@ -108,57 +106,65 @@ class SqlStore:
             StoreError: closed, locked for too long, full, damaged, or opened before a fork.
             RuntimeError: a write transaction of this thread is open already.
         """
-        return self._transaction(write)
+        return self._writing() if write else self._reading()
+
+    def bring_up(self) -> None:
+        """Make the tables, or migrate older ones. Of several who open a store, one does it.
+
+        Raises:
+            StoreError: it is something else, or of a newer schema.
+        """
+        with self._connection(write=False) as connection:
+            if is_current(connection, self._where):
+                return
+        with self._connection(write=True) as connection:
+            if self._let_in is not None:
+                connection.execute(self._let_in)
+            bring_up(connection, self._where)
 
     def keyring(self) -> Keyring | None:
         """None of its own."""
         return None
 
     def close(self) -> None:
-        """Let go of the file. Transactions under way end well."""
+        """Let go of the database. Transactions under way end well."""
         self._closed.set()
-        if self._reads is not None and self._process == os.getpid():
+        if self._process == os.getpid():
             self._reads.close()
         self._engine.dispose(close=self._process == os.getpid())
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _bring_up(self) -> None:
-        with self._connection(write=False) as connection:
-            if is_current(connection, self._where):
-                return
-        with self._connection(write=True) as connection:
-            bring_up(connection, self._where)
+    def _reading(self) -> AbstractContextManager[Transaction]:
+        self._check_usable()
+        return Reading(self._reads, self._transaction_on)
+
+    def _transaction_on(self, connection: Connection, kept: Kept) -> Transaction:
+        return SqlTransaction(
+            connection, self._where, write=False, trim_audit=self._kept_if_many, kept=kept
+        )
 
     @contextmanager
-    def _transaction(self, write: bool) -> Iterator[Transaction]:
-        if self._reads is not None and not write:
-            self._check_usable()
-            with self._reads.snapshot() as (connection, kept):
-                yield SqlTransaction(
-                    connection, self._where, write=False, trim_audit=self._kept_if_many, kept=kept
-                )
-            return
-        with (
-            self._own_turn() if write else nullcontext(),
-            self._connection(write=write) as connection,
-        ):
+    def _writing(self) -> Iterator[Transaction]:
+        self._check_usable()
+        with self._own_turn(), self._connection(write=True) as connection:
             transaction = SqlTransaction(
-                connection, self._where, write=write, trim_audit=self._kept_if_many
+                connection,
+                self._where,
+                write=True,
+                trim_audit=self._kept_if_many,
+                let_in=self._let_in,
             )
             yield transaction
-            if self._reads is not None:
-                transaction.begin_generation()
+            transaction.begin_generation()
 
     @contextmanager
     def _connection(self, *, write: bool) -> Iterator[Connection]:
         """A connection with its transaction begun; committed after a good end."""
         self._check_usable()
         with translated(self._where):
-            connection = self._engine.connect()
+            connection = self._begun(write)
         try:
-            with translated(self._where):
-                self._begin(connection, write)
             yield connection
             with translated(self._where):
                 connection.commit()
@@ -173,6 +179,23 @@ class SqlStore:
                 connection.invalidate()
             connection.close()
 
+    def _begun(self, write: bool) -> Connection:
+        """A connection with its transaction begun. Nothing was done on it yet, so one that was lost
+        while it was idle is replaced."""
+        for is_last in (False, True):
+            connection = self._engine.connect()
+            try:
+                self._begin(connection, write)
+                return connection
+            except DBAPIError as error:
+                connection.close()
+                if is_last or not error.connection_invalidated:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+        raise AssertionError
+
     def _check_usable(self) -> None:
         if self._closed.is_set():
             raise StoreError(f"{self._where} is closed")
@@ -184,9 +207,6 @@ class SqlStore:
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
-        if self._turn is None:
-            yield
-            return
         me = threading.get_ident()
         if self._writer == me:
             raise RuntimeError("a write transaction was begun inside another one")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sqlite3
 from types import TracebackType
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from smclient_embedded.store.ports import StoreConflict, StoreError
 
@@ -30,6 +31,29 @@ _SQLITE = {
 }
 
 
+_POSTGRES = {
+    "08": "cannot be reached: the connection to the server was lost. What had not been "
+    "acknowledged may not be there; try again, and look whether the server is up",
+    "22": "cannot keep such a value",
+    "25": "cannot be written: the server is a read-only standby, or ended a transaction that "
+    "took too long. Name the primary, and try again",
+    "40": "is in use by others who stood in the way. Nothing was written; try again",
+    "42": "may not be used by this user, or its tables are not what they should be: check the "
+    "rights of the user on the database and its schema",
+    "53": "has too little of something: connections, memory or disk. Nothing was written; make "
+    "room on the server",
+    "55": "is locked: another node has been writing to it for too long. Try again, and look for "
+    "a node that hangs",
+    "57": "cannot be used: the server is shutting down, starting up, or cancelled the statement. "
+    "Try again",
+    "58": "cannot be read or written: the server's disk or file system reports an error",
+    "XX": "is damaged, or its server has a fault: look into the server's log, and restore a backup",
+}
+"""By the class of an SQLSTATE, its first two characters."""
+
+
+_SHOWN = 300
+
 FAILURES = (SQLAlchemyError, sqlite3.Error, UnicodeEncodeError)
 """What a statement raises for reasons of the store or of the record."""
 
@@ -44,6 +68,24 @@ def store_error(store: str, error: BaseException) -> StoreError:
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _SQLITE:
         return StoreError(f"{store} {_SQLITE[code & 0xFF]}.")
+    state = getattr(cause, "sqlstate", None)
+    if state is None and isinstance(error, DBAPIError) and error.connection_invalidated:
+        state = "08"
+    if isinstance(error, OperationalError) and state is None and code is None:
+        # no statement was sent yet, so libpq's words are of host, user and database only
+        said = " ".join(str(cause).split())[:_SHOWN]
+        return StoreError(
+            f"{store} cannot be opened ({said}). Look whether the server is up, and check host, "
+            "user and database; a password belongs in PGPASSWORD, or in a file named by PGPASSFILE "
+            "or ?passfile="
+        )
+    if state is not None and state[:2] in _POSTGRES:
+        return StoreError(f"{store} {_POSTGRES[state[:2]]} ({state}).")
+    if isinstance(error, PoolTimeout):
+        return StoreError(
+            f"{store} has all its connections in use for too long. Try again, or allow more with "
+            "?connections="
+        )
     name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
     kind = type(cause).__name__
     return StoreError(f"{store} failed with {kind}{f' ({name})' if name else ''}.")

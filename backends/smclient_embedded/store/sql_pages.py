@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from smclient_embedded.store.records import Scope, SecretQuery
 from smclient_embedded.store.sql_rows import SECRET, SqlRow
-from smclient_embedded.store.sql_schema import secrets, to_micros
+from smclient_embedded.store.sql_schema import Ordered, secrets, to_micros
 
 Run = Callable[[Select[Any], Mapping[str, Any]], Sequence[SqlRow]]
 """Runs a statement with parameters and gives all rows."""
@@ -208,7 +208,7 @@ def _page_statement(sort_by: str, descending: bool, shape: _Shape) -> Select[Any
             or_(
                 *(
                     func.substr(secrets.c.name, 1, bindparam(f"length{n}"))
-                    == bindparam(f"prefix{n}")
+                    == bindparam(f"prefix{n}", type_=Ordered)
                     for n in range(shape.filters)
                 )
             )

@@ -1,10 +1,11 @@
-"""Point reads of an SQLite store that are answered from memory while nothing changed.
+"""Point reads that are answered from memory while nothing changed.
 
-SQLAlchemy takes 40 µs for a statement, and GetSecretValue needs six. So records are kept between
-transactions, under the generation that the store was at. Every transaction that changes anything
-but the audit trail sets a new generation, in itself; a reader begins with the generation in its
-snapshot, and takes what was kept under that one only. So it sees its snapshot, whoever wrote,
-in whichever process. Values are kept sealed, as they are in the store.
+SQLAlchemy takes 40 µs for a statement (and PostgreSQL a trip over the network), and GetSecretValue
+needs six. So records are kept between transactions, under the generation that the store was at.
+Every transaction that changes anything but the audit trail sets a new generation, in itself; a
+reader begins with the generation in its snapshot, and takes what was kept under that one only. So
+it sees its snapshot, whoever wrote, in whichever process or on whichever node. Values are kept
+sealed, as they are in the store.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Hashable
+from types import TracebackType
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.sql_errors import translated
 from smclient_embedded.store.sql_schema import RESERVED, settings
 
@@ -30,7 +32,7 @@ LARGEST_KEPT = 4096
 """How many records are kept, and how long the ciphertext of one may be: 8 MiB at the worst."""
 
 _IDLE_READERS = 8
-_FIND_GENERATION = str(
+FIND_GENERATION = str(
     select(settings.c.value)
     .where(settings.c.name == GENERATION)
     .compile(compile_kwargs={"literal_binds": True})
@@ -44,63 +46,85 @@ def new_generation() -> bytes:
     return os.urandom(12)
 
 
-class _Reader:
+class Reader(Protocol):
     """A connection that is kept open, and used by one transaction at a time."""
 
-    __slots__ = ("connection", "driver")
+    @property
+    def connection(self) -> Connection:
+        """What statements run on."""
+        ...
 
-    def __init__(self, engine: Engine) -> None:
-        self.connection = engine.connect()
-        driver = self.connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        self.driver = driver
+    def begin(self) -> bytes | None:
+        """Begin a snapshot; the generation that the store is at in it."""
+        ...
 
     def end(self) -> None:
         """End the snapshot."""
+        ...
+
+
+class SqliteReader:
+    """Asks the driver itself, as this is in the path of every read."""
+
+    __slots__ = ("_driver", "connection")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
+
+    def begin(self) -> bytes | None:
+        """See ``Reader``."""
+        self._driver.execute("BEGIN")
+        row = self._driver.execute(FIND_GENERATION).fetchone()
+        return None if row is None else row[0]
+
+    def end(self) -> None:
+        """See ``Reader``."""
         if self.connection.in_transaction():
             self.connection.rollback()
         else:
-            self.driver.execute("ROLLBACK")
-
-    def discard(self) -> None:
-        """Close, whatever state it is in."""
-        try:
-            self.connection.invalidate()
-        except SQLAlchemyError:  # it is gone already
-            pass
-        finally:
-            self.connection.close()
+            self._driver.execute("ROLLBACK")
 
 
 class PointReads:
-    """The readers of one SQLite store, and what they keep."""
+    """The readers of one store, and what they keep.
 
-    def __init__(self, engine: Engine, where: str, is_closed: Callable[[], bool]) -> None:
+    Args:
+        make: makes a reader of a connection.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        where: str,
+        is_closed: Callable[[], bool],
+        make: Callable[[Connection], Reader] = SqliteReader,
+    ) -> None:
         self._engine = engine
         self._where = where
         self._is_closed = is_closed
-        self._idle: deque[_Reader] = deque()
+        self._make = make
+        self._idle: deque[Reader] = deque()
         self._lock = threading.Lock()
         self._kept: tuple[bytes | None, Kept] = (None, {})
 
-    @contextmanager
-    def snapshot(self) -> Iterator[tuple[Connection, Kept]]:
-        """A connection that sees one state of the store, and the records kept of that state."""
+    def begin(self) -> tuple[Reader, Kept]:
+        """A reader that sees one state of the store, and the records kept of that state. To be
+        given to ``end`` or to ``discard``."""
         with translated(self._where):
-            reader = self._take()
+            reader, generation = self._begun()
+        return reader, self._kept_at(generation)
+
+    def end(self, reader: Reader) -> None:
+        """End its snapshot."""
+        with translated(self._where):
             try:
-                reader.driver.execute("BEGIN")
-                row = reader.driver.execute(_FIND_GENERATION).fetchone()
-            except BaseException:
-                reader.discard()
-                raise
-        try:
-            yield reader.connection, self._kept_at(None if row is None else row[0])
-            with translated(self._where):
                 reader.end()
-        except BaseException:
-            reader.discard()
-            raise
+            except BaseException:
+                discard(reader)
+                raise
         self._give_back(reader)
 
     def close(self) -> None:
@@ -108,9 +132,30 @@ class PointReads:
         with self._lock:
             idle, self._idle = self._idle, deque()
         for reader in idle:
-            reader.discard()
+            discard(reader)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _begun(self) -> tuple[Reader, bytes | None]:
+        """A reader with its snapshot begun. One whose connection was lost while it was idle is
+        replaced, as are the others that were idle with it."""
+        reader = self._take()
+        try:
+            return reader, reader.begin()
+        except DBAPIError as error:
+            discard(reader)
+            if not error.connection_invalidated:
+                raise
+        except BaseException:
+            discard(reader)
+            raise
+        self.close()
+        reader = self._make(self._engine.connect())
+        try:
+            return reader, reader.begin()
+        except BaseException:
+            discard(reader)
+            raise
 
     def _kept_at(self, generation: bytes | None) -> Kept:
         """What was kept of a generation. Another one's is forgotten: it hardly comes back."""
@@ -122,15 +167,51 @@ class PointReads:
             self._kept = generation, kept
         return kept
 
-    def _take(self) -> _Reader:
+    def _take(self) -> Reader:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return _Reader(self._engine)
+        return self._make(self._engine.connect())
 
-    def _give_back(self, reader: _Reader) -> None:
+    def _give_back(self, reader: Reader) -> None:
         with self._lock:
             if len(self._idle) < _IDLE_READERS and not self._is_closed():
                 self._idle.append(reader)
                 return
-        reader.discard()
+        discard(reader)
+
+
+def discard(reader: Reader) -> None:
+    """Close its connection, whatever state it is in."""
+    try:
+        reader.connection.invalidate()
+    except SQLAlchemyError:  # it is gone already
+        pass
+    finally:
+        reader.connection.close()
+
+
+class Reading:
+    """A reading transaction. A class, as it is in the path of every read."""
+
+    __slots__ = ("_make", "_reader", "_reads")
+
+    def __init__(self, reads: PointReads, make: Callable[[Connection, Kept], Transaction]) -> None:
+        self._reads = reads
+        self._make = make
+        self._reader: Reader | None = None
+
+    def __enter__(self) -> Transaction:
+        reader, kept = self._reads.begin()
+        self._reader = reader
+        return self._make(reader.connection, kept)
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        if error is None:
+            self._reads.end(reader)
+        else:
+            discard(reader)

@@ -19,7 +19,14 @@ from smclient_embedded.store.records import (
     SecretRecord,
     VersionRecord,
 )
-from smclient_embedded.store.sql_schema import audit, from_micros, secrets, to_micros, versions
+from smclient_embedded.store.sql_schema import (
+    audit,
+    from_micros,
+    json_text,
+    secrets,
+    to_micros,
+    versions,
+)
 
 SqlRow: TypeAlias = Any
 """SQLAlchemy's ``Row``, whose type parameters differ between 2.0 and 2.1."""
@@ -192,3 +199,22 @@ def audit_from(row: SqlRow) -> AuditRecord:
     """The record of a row of ``AUDIT``."""
     event_id, account, region, at, event_name, document = row
     return AuditRecord(event_id, Scope(account, region), at, event_name, document)
+
+
+APPEND_AUDIT_IN_SQLITE = (
+    f"INSERT INTO {audit.name} ({', '.join(column.name for column in AUDIT)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(AUDIT))})"
+)
+
+
+def audit_row(record: AuditRecord) -> tuple[str, str, str, int, str, str]:
+    """The columns of ``AUDIT`` as SQLite's driver takes them."""
+    scope = record.scope
+    return (
+        record.event_id,
+        scope.account,
+        scope.region,
+        to_micros(record.at),
+        record.event_name,
+        json_text(record.document),
+    )

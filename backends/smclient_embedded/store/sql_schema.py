@@ -48,7 +48,8 @@ RESERVED = "smclient."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _decode = json.JSONDecoder().decode
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+json_text = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON as it is kept."""
 
 
 # --- how fields sit in columns --------------------------------------------------------------------
@@ -102,14 +103,37 @@ class JsonText(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """See ``TypeDecorator``."""
-        return None if value is None else _encode(value)
+        return None if value is None else json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """See ``TypeDecorator``."""
         return None if value is None else _decode(value)
 
 
-Ordered = Text().with_variant(Text(collation="C"), "postgresql")
+class EscapedText(TypeDecorator[str]):
+    """Text for PostgreSQL, which keeps no NUL: U+0000 as U+0001 U+0001, U+0001 as U+0001 U+0002.
+    Order and prefixes stay what they were."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See ``TypeDecorator``."""
+        if value is None or ("\0" not in value and "\1" not in value):
+            return value
+        return value.replace("\1", "\1\2").replace("\0", "\1\1")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """See ``TypeDecorator``."""
+        if value is None or "\1" not in value:
+            return value
+        return value.replace("\1\1", "\0").replace("\1\2", "\1")
+
+
+Plain = Text().with_variant(EscapedText(), "postgresql")
+"""Any text."""
+
+Ordered = Text().with_variant(EscapedText(collation="C"), "postgresql")
 """Text that sorts by code point, as Python does and SQLite by itself."""
 
 Sequence_ = BigInteger().with_variant(Integer, "sqlite")
@@ -123,7 +147,7 @@ metadata = MetaData()
 settings = Table(
     "settings",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Plain, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
 
@@ -140,10 +164,10 @@ secrets = Table(
     Column("accessed_on", Day, nullable=False),
     Column("deleted_at", Moment),
     Column("delete_after", Moment),
-    Column("description", Text),
-    Column("kms_key_id", Text),
-    Column("owning_service", Text),
-    Column("primary_region", Text),
+    Column("description", Plain),
+    Column("kms_key_id", Plain),
+    Column("owning_service", Plain),
+    Column("primary_region", Plain),
     Column("tags", JsonText),
     Column("rotation", JsonText),
     Column("policies", JsonText),
@@ -159,9 +183,12 @@ secrets = Table(
     Index("page_name", "account", "region", "is_deleted", "name"),
     sqlite_autoincrement=True,
 )
-for _due in (secrets.c.delete_after, secrets.c.rotation_due_at):
-    _set = _due.is_not(None)
-    Index(f"due_{_due.name}", _due, secrets.c.arn, sqlite_where=_set, postgresql_where=_set)
+DUE = {
+    Index(f"due_{column.name}", column, secrets.c.arn, sqlite_where=column.is_not(None)): column
+    for column in (secrets.c.delete_after, secrets.c.rotation_due_at)
+}
+"""Indexes of the rows that have a date. PostgreSQL is told of that condition in ``sql_postgres``:
+said here it would load SQLAlchemy's dialect for it."""
 
 
 def _arn_of_secret() -> Column[str]:
@@ -177,8 +204,8 @@ versions = Table(
     Column("ordinal", BigInteger, nullable=False),  # in the order they came, for each secret
     Column("created_at", Moment, nullable=False),
     Column("accessed_on", Day, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("key_id", Text),  # NULL, as are the next four, while there is no value
+    Column("kind", Plain, nullable=False),
+    Column("key_id", Plain),  # NULL, as are the next four, while there is no value
     Column("wrapped_key", LargeBinary),
     Column("nonce", LargeBinary),
     Column("context", JsonText),
@@ -201,15 +228,15 @@ rotation_jobs = Table(
     "rotation_jobs",
     metadata,
     _arn_of_secret(),
-    Column("token", Text, nullable=False),
+    Column("token", Plain, nullable=False),
     Column("asked_at", Moment, nullable=False),
     Column("due_at", Moment, nullable=False),
     Column("test_only", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("owner", Text),
+    Column("owner", Plain),
     Column("leased_until", Moment),
     Column("fence", BigInteger, nullable=False),
-    Column("last_error", Text),
+    Column("last_error", Plain),
     Index("due_jobs", "due_at", "arn"),
 )
 
@@ -219,12 +246,12 @@ keys = Table(
     Column("arn", Ordered, primary_key=True),
     Column("account", Ordered, nullable=False),
     Column("region", Ordered, nullable=False),
-    Column("key_id", Text, nullable=False),
+    Column("key_id", Plain, nullable=False),
     Column("managed", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("wrapped_material", LargeBinary, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("alias", Text),
+    Column("state", Plain, nullable=False),
+    Column("alias", Plain),
     Column("delete_after", Moment),
     Index("keys_of_scope", "account", "region"),
 )
@@ -233,7 +260,7 @@ audit = Table(
     "audit",
     metadata,
     Column("sequence", Sequence_, primary_key=True),
-    Column("event_id", Text, nullable=False),
+    Column("event_id", Plain, nullable=False),
     Column("account", Ordered, nullable=False),
     Column("region", Ordered, nullable=False),
     Column("at", Moment, nullable=False),

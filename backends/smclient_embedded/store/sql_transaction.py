@@ -29,6 +29,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from smclient_embedded.store.ports import StoreConflict
 from smclient_embedded.store.records import (
+    AuditPage,
+    AuditQuery,
     AuditRecord,
     KeyRecord,
     RotationJob,
@@ -38,15 +40,16 @@ from smclient_embedded.store.records import (
     SecretRecord,
     VersionRecord,
 )
+from smclient_embedded.store.sql_audit import find_audit
 from smclient_embedded.store.sql_errors import store_error
 from smclient_embedded.store.sql_pages import find_page
 from smclient_embedded.store.sql_reads import GENERATION, LARGEST_KEPT, Kept, new_generation
 from smclient_embedded.store.sql_rows import (
-    AUDIT,
+    APPEND_AUDIT_IN_SQLITE,
     SECRET,
     VERSION,
     SqlRow,
-    audit_from,
+    audit_row,
     fields_of,
     key_from,
     secret_from,
@@ -144,8 +147,6 @@ _SETTINGS = select(settings.c.name, settings.c.value).where(
 )
 _SETTING = select(settings.c.value).where(settings.c.name == bindparam("name"))
 
-_AUDIT = select(*AUDIT).filter_by(**_OF_SCOPE).order_by(audit.c.sequence.desc()).limit(_LIMIT)
-_AUDIT_OF_EVENT = _AUDIT.where(audit.c.event_name == bindparam("event_name"))
 _APPEND_AUDIT = insert(audit)
 _TRIM_AUDIT = delete(audit).where(
     audit.c.sequence
@@ -202,6 +203,7 @@ class SqlTransaction:
         write: bool,
         trim_audit: Callable[[int], int],
         kept: Kept | None = None,
+        let_in: Executable | None = None,
     ) -> None:
         self._connection = connection
         self._store = store
@@ -209,6 +211,7 @@ class SqlTransaction:
         self._trim_audit = trim_audit
         self._puts = puts_of(connection.dialect.name)
         self._kept = kept
+        self._let_in = let_in
         self._changed = False
 
     def begin_generation(self) -> None:
@@ -343,7 +346,10 @@ class SqlTransaction:
         self._must_write()
         if not records:
             return
-        self._change(_APPEND_AUDIT, [fields_of(record) for record in records])
+        if self._connection.dialect.name == "sqlite":
+            self._append_to_sqlite(records)
+        else:
+            self._change(_APPEND_AUDIT, [fields_of(record) for record in records])
         kept = self._trim_audit(len(records))
         if kept:
             self._change(_TRIM_AUDIT, {"kept": kept})
@@ -351,12 +357,10 @@ class SqlTransaction:
     def audit(
         self, scope: Scope, *, event_name: str | None = None, limit: int = 50
     ) -> Sequence[AuditRecord]:
-        wanted = {**_scope(scope), "limit": limit}
-        if event_name is None:
-            rows = self._rows(_AUDIT, wanted)
-        else:
-            rows = self._rows(_AUDIT_OF_EVENT, {**wanted, "event_name": event_name})
-        return [audit_from(row) for row in rows]
+        return list(self.audit_page(scope, AuditQuery(event_name, limit=limit)).records)
+
+    def audit_page(self, scope: Scope, query: AuditQuery) -> AuditPage:
+        return find_audit(self._rows, scope, query)
 
     def scopes(self) -> Sequence[Scope]:
         found = (Scope(account, region) for account, region in self._rows(_SCOPES, {}))
@@ -379,11 +383,32 @@ class SqlTransaction:
         if not self._write:
             raise RuntimeError("a transaction that was opened for reading was written to")
 
+    def _append_to_sqlite(self, records: Sequence[AuditRecord]) -> None:
+        """In the driver's own terms: every read ends up here, and SQLAlchemy would take as long
+        for a row as SQLite does."""
+        try:
+            self._connection.exec_driver_sql(
+                APPEND_AUDIT_IN_SQLITE, [audit_row(record) for record in records]
+            )
+        except (SQLAlchemyError, UnicodeEncodeError) as error:
+            raise store_error(self._store, error) from None
+
+    def _wait_for_turn(self) -> None:
+        """Let no other writer in from here on. One that only adds to the audit trail need not."""
+        if self._let_in is None:
+            return
+        let_in, self._let_in = self._let_in, None
+        try:
+            self._connection.execute(let_in)
+        except SQLAlchemyError as error:
+            raise store_error(self._store, error) from None
+
     def _rows(
         self,
         statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]],
         parameters: Mapping[str, Any],
     ) -> Sequence[SqlRow]:
+        self._wait_for_turn()
         try:
             return self._connection.execute(statement, parameters).all()
         except UnicodeEncodeError:  # text that no database holds is looked for: nothing is found
@@ -420,6 +445,8 @@ class SqlTransaction:
         ``from None``: the driver's error holds the parameters, which may be ciphertext.
         """
         self._must_write()
+        if statement is not _APPEND_AUDIT:
+            self._wait_for_turn()
         self._changed = self._changed or not any(statement is of for of in _OF_AUDIT)
         try:
             self._connection.execute(statement, parameters)

@@ -15,6 +15,7 @@ from tests.backends.embedded.http.served import (
     read_all,
     read_answer,
     request,
+    within,
 )
 
 Answer = tuple[int, dict[str, str], dict[str, object]]
@@ -100,3 +101,32 @@ def test_a_client_that_leaves_half_way(unsigned: ThreadServed) -> None:
         with unsigned.connect() as connection:
             connection.sendall(request()[:cut])
     assert ask(unsigned, request())[0] == 200
+
+
+# --- too many clients -----------------------------------------------------------------------------
+
+
+def test_one_connection_too_many_is_told_so_and_the_others_go_on(
+    in_thread: Callable[..., ThreadServed],
+) -> None:
+    server = in_thread(serving=Serving(max_connections=2))
+    with server.connect() as first, server.connect() as second:
+        for connection in (first, second):
+            connection.sendall(request())
+            assert read_answer(connection)[0] == 200
+        with server.connect() as third:
+            status, headers, body = read_answer(third)
+            said = refused((status, headers, json.loads(body)), 503, "ServiceUnavailableException")
+            assert "2 connections" in said
+            assert third.recv(1) == b""
+        first.sendall(request())
+        assert read_answer(first)[0] == 200
+        second.close()
+        assert within(5.0, lambda: ask_anew(server) == 200)
+
+
+def ask_anew(server: ThreadServed) -> int:
+    """The status that a new connection gets."""
+    with server.connect() as connection:
+        connection.sendall(request())
+        return read_answer(connection)[0]

@@ -6,11 +6,15 @@ import base64
 import json
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from smclient_embedded.audit import HELD_BACK
+from smclient_embedded.store import Scope
 from tests.backends.embedded.http.served import (
     ThreadServed,
     read_all,
@@ -317,3 +321,36 @@ def test_many_clients_at_once(unsigned: ThreadServed) -> None:
     with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(one, range(60))) == {200}
     assert within(5, lambda: len(unsigned.service.metrics()) > 0)
+
+
+def test_a_read_on_the_loop_waits_for_no_disk_itself(
+    in_thread: Callable[..., ThreadServed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has to write, LastAccessedDate and the audit trail, is written in the pool, and is
+    there when the answer is."""
+    writers: set[str] = set()
+    server = in_thread()
+    service = server.service
+    service.call("CreateSecret", {"Name": "a", "SecretString": "x", "ClientRequestToken": "t" * 32})
+    store = service.door.store
+    transaction = type(store).transaction
+
+    def noted(self: Any, *, write: bool) -> Any:
+        if write:
+            writers.add(threading.current_thread().name)
+        return transaction(self, write=write)
+
+    monkeypatch.setattr(type(store), "transaction", noted)
+    read = request(b'{"SecretId": "a"}', target="secretsmanager.GetSecretValue")
+    with server.connect() as connection:
+        for _ in range(2 * HELD_BACK):
+            connection.sendall(read)
+            assert read_answer(connection)[0] == 200
+        connection.sendall(request(b'{"SecretId": "a"}', target="secretsmanager.DescribeSecret"))
+        assert "LastAccessedDate" in json.loads(read_answer(connection)[2])
+    assert writers
+    assert all(name.startswith("ThreadPoolExecutor") for name in writers)
+    with store.transaction(write=False) as tx:
+        scope = Scope(service.account, service.region)
+        written = tx.audit(scope, event_name="GetSecretValue", limit=1000)
+    assert len(written) >= HELD_BACK

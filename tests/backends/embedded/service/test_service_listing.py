@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from smclient_embedded.filters import name_prefixes
+
 SECRETS: dict[str, dict[str, Any]] = {
     "/x": {"Description": "a secret", "Tags": [{"Key": "Team", "Value": "Red"}]},
     "x/": {"Description": "an secret", "Tags": [{"Key": "team", "Value": "red"}]},
@@ -446,3 +448,42 @@ class TestBatchGetSecretValue:
             memory.create(name, name)
         answer = memory("BatchGetSecretValue", SecretIdList=names)
         assert [value["SecretString"] for value in answer["SecretValues"]] == names
+
+
+@pytest.mark.parametrize(
+    ("filters", "prefixes"),
+    [
+        ([], ()),
+        ([{"Key": "name", "Values": ["a/", "b"]}], ("a/", "b")),
+        ([{"Key": "name", "Values": ["a/", "!b"]}], ()),
+        ([{"Key": "all", "Values": ["a"]}, {"Key": "name", "Values": ["b"]}], ("b",)),
+        ([{"Key": "name", "Values": ["!a"]}, {"Key": "name", "Values": ["b"]}], ("b",)),
+    ],
+)
+def test_a_name_filter_is_the_stores_work(filters: Any, prefixes: tuple[str, ...]) -> None:
+    assert name_prefixes(filters) == prefixes
+
+
+@pytest.mark.parametrize("values", [["a/"], ["a/", "c"], ["!b"], ["a/", "!a/"], ["d"]])
+@pytest.mark.parametrize("order", ["name", "created-date"])
+def test_pages_of_a_name_filter_are_those_of_all_names(
+    world: Any, values: list[str], order: str
+) -> None:
+    created = [f"{letter}/{number}" for number in range(4) for letter in "cab"]
+    for name in created:
+        world.create(name)
+    wanted = [
+        name
+        for name in (sorted(created) if order == "name" else created)
+        if any(name.startswith(v.removeprefix("!")) != (v[0] == "!") for v in values)
+    ]
+    found: list[str] = []
+    request = {"Filters": [{"Key": "name", "Values": values}], "SortBy": order, "MaxResults": 3}
+    while True:
+        page = world("ListSecrets", **request)
+        found += [secret["Name"] for secret in page["SecretList"]]
+        if "NextToken" not in page:
+            break
+        assert len(page["SecretList"]) == 3
+        request["NextToken"] = page["NextToken"]
+    assert found == wanted

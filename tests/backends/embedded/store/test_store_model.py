@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from smclient_demo.postgres_server import PostgresServer
 from smclient_embedded.store import (
+    AuditQuery,
     AuditRecord,
     MemoryStore,
     RotationJob,
@@ -30,6 +33,7 @@ from smclient_embedded.store import (
     VersionRecord,
 )
 from smclient_embedded.store.sql import SqlStore
+from tests.backends.embedded.conftest import emptied, opened
 
 SCOPES = (Scope("111122223333", "eu-west-1"), Scope("111122223333", "us-east-1"))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -244,6 +248,8 @@ versions = st.builds(
     st.sampled_from(["string", "binary"]),
     st.none() | values,
 )
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
 events = st.builds(
     AuditRecord,
     texts,
@@ -418,6 +424,31 @@ class StoresAgree(RuleBasedStateMachine):
                         more, after = page.more, (page.positions or [None])[-1]
                 assert found == wanted, (store, query)
 
+    @rule(
+        scope=st.sampled_from(SCOPES),
+        query=st.builds(
+            AuditQuery,
+            st.none() | st.sampled_from(["Get", "Put"]),
+            since=st.none() | moments,
+            until=st.none() | moments,
+            limit=st.integers(1, 4),
+        ),
+    )
+    def audit_pages(self, scope: Scope, query: AuditQuery) -> None:
+        """All pages of the trail, one after the other."""
+        since, until = query.since or EARLIEST, query.until or LATEST
+        of_name = self.model.audit(scope, event_name=query.event_name, limit=10**6)
+        wanted = [record for record in of_name if since <= record.at <= until]
+        for store in self.stores:
+            found: list[AuditRecord] = []
+            more, after = True, None
+            while more and len(found) <= len(wanted):
+                with store.transaction(write=False) as tx:
+                    page = tx.audit_page(scope, replace(query, after=after))
+                found += page.records
+                more, after = page.more, (page.positions or [None])[-1]
+            assert found == wanted, (store, query)
+
     @rule()
     def open_again(self) -> None:
         """Closing and opening the file changes nothing."""
@@ -432,3 +463,32 @@ StoresAgree.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestStoresAgree = StoresAgree.TestCase
+
+
+class StoresAgreeInPostgres(StoresAgree):
+    """The same with PostgreSQL in the place of SQLite."""
+
+    server: ClassVar[PostgresServer]
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        emptied(self.server)
+        super().__init__()
+
+    def opened(self) -> SqlStore:
+        return opened(self.url)
+
+
+StoresAgreeInPostgres.TestCase.settings = settings(StoresAgree.TestCase.settings, max_examples=12)
+
+
+@pytest.mark.usefixtures("a_postgres_for_the_machine")
+class TestStoresAgreeInPostgres(StoresAgreeInPostgres.TestCase):  # type: ignore[misc,name-defined]
+    pass
+
+
+@pytest.fixture
+def a_postgres_for_the_machine(stores_database: PostgresServer, postgres_url: str) -> None:
+    """Hypothesis makes the machine, which so finds its server in the class."""
+    StoresAgreeInPostgres.server = stores_database
+    StoresAgreeInPostgres.url = postgres_url

@@ -1,0 +1,206 @@
+"""``FindingsBook``: the findings of a store, kept in its settings.
+
+For each scope one setting holds what is known of its findings; the finding itself is made anew from
+that and from the secret. A look that changes nothing writes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from smclient.errors import ConfigError
+from smclient_embedded.findings import taking_in
+from smclient_embedded.findings.asff import Known, archive, finding, finding_id, look_again
+from smclient_embedded.findings.controls import BY_ID, CONTROLS, FindingParameters
+from smclient_embedded.store.ports import Store, StoreError, Transaction
+from smclient_embedded.store.records import Scope, SecretQuery, SecretRecord
+
+KEPT_ARCHIVED = timedelta(days=30)
+WORKFLOWS = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")
+
+_PAGE = 500
+_PREFIX = "findings."
+_TAKEN_IN = "findings-of-others"
+_DEFAULTS = FindingParameters()
+
+Key = tuple[str, str]
+"""A control's id and a secret's ARN."""
+
+
+class FindingsBook:
+    """The findings of one store.
+
+    Args:
+        now: the time.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    def look(
+        self, given: FindingParameters = _DEFAULTS, *, account: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Judge every secret of the store (of an account, if one is given) by every control.
+
+        Returns the findings in ASFF, in the order of regions, secrets and controls: those that
+        passed and those archived in the last 30 days too; then those of others that were taken in.
+
+        Raises:
+            StoreError
+        """
+        now = self._now()
+        shown: list[dict[str, Any]] = []
+        with self._store.transaction(write=False) as tx:
+            scopes = [s for s in _scopes(tx) if account in (None, s.account)]
+        for scope in scopes:
+            with self._store.transaction(write=True) as tx:
+                shown += self._look_at(tx, scope, given, now)
+        return shown + self._others(account)
+
+    def set_workflow(self, ids: Sequence[str], status: str) -> int:
+        """Say how far the work on findings is: NEW, NOTIFIED, SUPPRESSED or RESOLVED. Findings of
+        others too. Returns how many of them there are.
+
+        Raises:
+            ConfigError: another status.
+        """
+        if status not in WORKFLOWS:
+            raise ConfigError(f"{status!r} is no workflow status; there are {', '.join(WORKFLOWS)}")
+        wanted, found = set(ids), 0
+        with self._store.transaction(write=True) as tx:
+            for scope in _scopes(tx):
+                known = _read(tx, scope)
+                of_ids = {finding_id(BY_ID[key[0]], key[1]): key for key in known}
+                for one in wanted & of_ids.keys():
+                    found += 1
+                    known[of_ids[one]] = dataclasses.replace(
+                        known[of_ids[one]],
+                        workflow=status,  # type: ignore[arg-type]  # checked above
+                        updated_at=self._now(),
+                    )
+                if wanted & of_ids.keys():
+                    _write(tx, scope, known)
+            others = taking_in.read(tx.setting(_TAKEN_IN))
+            for other in others:
+                if other["Id"] in wanted:
+                    found += 1
+                    other["Workflow"] = {**other.get("Workflow", {}), "Status": status}
+            tx.put_setting(_TAKEN_IN, taking_in.written(others))
+        return found
+
+    def take_in(self, findings: Sequence[Mapping[str, Any]]) -> int:
+        """Keep findings of others (GuardDuty, Macie, …), in ASFF; how many were new or newer than
+        what was kept. A workflow status that was set here stays.
+
+        Raises:
+            InvalidFindingError: one is not ASFF; nothing was kept.
+        """
+        checked = [taking_in.checked(one, number) for number, one in enumerate(findings)]
+        with self._store.transaction(write=True) as tx:
+            kept, changed = taking_in.merged(taking_in.read(tx.setting(_TAKEN_IN)), checked)
+            if changed:
+                tx.put_setting(_TAKEN_IN, taking_in.written(kept))
+        return changed
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _look_at(
+        self, tx: Transaction, scope: Scope, given: FindingParameters, now: datetime
+    ) -> list[dict[str, Any]]:
+        before = _read(tx, scope)
+        after: dict[Key, Known] = {}
+        secrets: dict[str, SecretRecord] = {}
+        for secret in _secrets(tx, scope):
+            secrets[secret.arn] = secret
+            if secret.deleted_at is not None:
+                continue
+            for control in CONTROLS:
+                verdict = control.judge(secret, now, given)
+                if verdict is not None:
+                    key = (control.control_id, secret.arn)
+                    after[key] = look_again(control, verdict, before.get(key), now)
+        for key, known in before.items():
+            gone = archive(known, now)
+            if key not in after and key[0] in BY_ID and gone.updated_at + KEPT_ARCHIVED > now:
+                after[key] = gone
+        if after != before:
+            _write(tx, scope, after)
+        return [
+            finding(BY_ID[control_id], arn, known, secret=secrets.get(arn), given=given, now=now)
+            for (control_id, arn), known in after.items()
+        ]
+
+    def _others(self, account: str | None) -> list[dict[str, Any]]:
+        with self._store.transaction(write=False) as tx:
+            others = taking_in.read(tx.setting(_TAKEN_IN))
+        return [one for one in others if account in (None, one["AwsAccountId"])]
+
+
+def _scopes(tx: Transaction) -> list[Scope]:
+    """Where there is something, or something was known of."""
+    known = [
+        Scope(*name.removeprefix(_PREFIX).split("."))
+        for name in tx.settings()
+        if name.startswith(_PREFIX)
+    ]
+    every = {*tx.scopes(), *known}
+    return sorted(every, key=lambda scope: (scope.account, scope.region))
+
+
+def _secrets(tx: Transaction, scope: Scope) -> Iterator[SecretRecord]:
+    query = SecretQuery(include_deleted=True, limit=_PAGE)
+    while True:
+        page = tx.page(scope, query)
+        yield from page.secrets
+        if not page.more:
+            return
+        query = dataclasses.replace(query, after=page.positions[-1])
+
+
+# --- what is known, as bytes ----------------------------------------------------------------------
+
+_MOMENTS = ("created_at", "updated_at")
+
+
+def _setting(scope: Scope) -> str:
+    return f"{_PREFIX}{scope.account}.{scope.region}"
+
+
+def _read(tx: Transaction, scope: Scope) -> dict[Key, Known]:
+    content = tx.setting(_setting(scope))
+    if content is None:
+        return {}
+    try:
+        rows = json.loads(zlib.decompress(content))
+        return {(control, arn): _known(fields) for control, arn, fields in rows}
+    except (ValueError, TypeError, KeyError, zlib.error) as error:
+        raise StoreError(
+            f"what was known of findings in {scope.account}, {scope.region} cannot be read: it was "
+            "written by another version, or damaged"
+        ) from error
+
+
+def _known(fields: Mapping[str, Any]) -> Known:
+    moments = {name: datetime.fromisoformat(fields[name]) for name in _MOMENTS}
+    return Known(**{**fields, **moments})
+
+
+def _write(tx: Transaction, scope: Scope, known: Mapping[Key, Known]) -> None:
+    rows = [
+        (
+            *key,
+            {
+                name: value.isoformat() if isinstance(value, datetime) else value
+                for name, value in dataclasses.asdict(one).items()
+                if value is not None
+            },
+        )
+        for key, one in known.items()
+    ]
+    tx.put_setting(_setting(scope), zlib.compress(json.dumps(rows).encode()))

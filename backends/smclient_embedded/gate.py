@@ -1,0 +1,227 @@
+"""What a call needs to be allowed, asked of the authoriser: the door's part that says no.
+
+In audit-only mode every denial is noted with the call and the call goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from smclient_embedded.access import ALLOWED, Access, AccessRequest, Authoriser, denial
+from smclient_embedded.audit import Later, at_once
+from smclient_embedded.condition_keys import encryption_context_keys
+from smclient_embedded.context import RequestContext
+from smclient_embedded.deps import Request
+from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
+from smclient_embedded.finding import locate
+from smclient_embedded.kms import KeyUse, KmsAccessDenied
+from smclient_embedded.needs import NEEDS, Need, tags_after
+from smclient_embedded.store.ports import Transaction
+from smclient_embedded.store.records import KeyRecord, SecretRecord
+
+SERVICE = "secretsmanager"
+
+_NO_SUFFIX = "??????"
+"""Six signs in the place of the random ones that a secret's ARN ends with."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call on its way through, and what is known of it so far."""
+
+    operation: str
+    context: RequestContext
+    parameters: Request = field(default_factory=dict)
+    secret_arn: str | None = None
+    let_through: list[str] = field(default_factory=list)
+    """The denials of an audit-only door."""
+    key_uses: list[KeyUse] = field(default_factory=list)
+    """What it took of KMS, refused uses too."""
+    later: Later = at_once
+    """Takes what a read has to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Lets calls through or not.
+
+    Attributes:
+        now: the service's clock.
+        new_id: makes the ids in refusals of KMS.
+        audit_only: decide and note every denial, and let the call through.
+    """
+
+    authoriser: Authoriser
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    audit_only: bool = False
+
+    def check(self, call: Call, tx: Transaction) -> None:
+        """Everything that the call needs to be allowed before its values are looked at."""
+        _refuse_ended_session(call.context, self.now())
+        asked = self.question(call, tx)
+        self._demand(call, asked)
+        needs = NEEDS.get(call.operation)
+        for need in () if needs is None else needs(call.parameters, asked.secret):
+            self._demand(call, also(asked, need))
+        if asked.secret is not None and call.context.principal.kind != "administrator":
+            after = tags_after(call.operation, call.parameters, asked.secret)
+            if after is not None:
+                self._demand(call, replace(asked, secret=after))
+
+    def question(self, call: Call, tx: Transaction) -> AccessRequest:
+        """The first thing that a call needs: its own action on what it is about."""
+        context, parameters = call.context, call.parameters
+        principal, named = context.principal, "*"
+        resource, owner = "*", principal.account
+        secret: SecretRecord | None = None
+        keys: dict[str, str | list[str]] = {}
+        if "SecretId" in parameters:
+            named = parameters["SecretId"]
+            secret = locate(tx, context.scope, named)
+            if secret is not None:
+                call.secret_arn = resource = secret.arn
+                owner = secret.scope.account
+            else:
+                resource = _would_be(context, named)
+                owner = resource.split(":")[4]
+        elif "Name" in parameters:
+            named = parameters["Name"]
+            resource = _would_be(context, named)
+        if parameters.get("KmsKeyId") and principal.kind != "administrator":
+            key_arn = _key_arn(tx, context, parameters["KmsKeyId"])
+            if key_arn is not None:
+                keys["secretsmanager:KmsKeyArn"] = key_arn
+        return AccessRequest(
+            principal,
+            f"{SERVICE}:{call.operation}",
+            resource,
+            named,
+            owner,
+            keys,
+            parameters,
+            context,
+            self.now(),
+            secret,
+            setting=tx.setting,
+        )
+
+    def _demand(self, call: Call, request: AccessRequest) -> None:
+        access = self.authoriser(request)
+        if not access.allowed:
+            self._deny(call, denial(request, access))
+
+    def _deny(self, call: Call, error: AccessDeniedException) -> None:
+        if not self.audit_only:
+            raise error
+        call.let_through.append(str(error))
+
+    def authorise(
+        self,
+        call: Call,
+        tx: Transaction,
+        action: str,
+        resource: str,
+        *,
+        named: str | None = None,
+        policies: Sequence[str] | None = None,
+        **keys: str | list[str],
+    ) -> Access:
+        context = call.context
+        parts = resource.split(":")
+        is_arn = len(parts) > 5
+        is_secret = is_arn and parts[2] == SERVICE
+        request = AccessRequest(
+            context.principal,
+            action,
+            resource,
+            named or resource,
+            parts[4] if is_arn else context.principal.account,
+            keys,
+            context=context,
+            at=self.now(),
+            secret=tx.secret(resource) if is_secret else None,
+            policies=policies,
+            setting=tx.setting,
+        )
+        access = self.authoriser(request)
+        if access.allowed or policies is not None or not self.audit_only:
+            return access
+        call.let_through.append(str(denial(request, access)))
+        return ALLOWED
+
+    def permit(
+        self,
+        call: Call,
+        tx: Transaction,
+        action: str,
+        key: KeyRecord,
+        pairs: Mapping[str, str],
+    ) -> None:
+        """See ``kms.Permit``: Secrets Manager uses keys with the caller's rights."""
+        context = call.context
+        request = AccessRequest(
+            context.principal,
+            f"kms:{action}",
+            key.arn,
+            key.arn,
+            key.scope.account,
+            encryption_context_keys(pairs),
+            context=context,
+            at=self.now(),
+            key=key,
+            setting=tx.setting,
+        )
+        access = self.authoriser(request)
+        if access.allowed:
+            return
+        if self.audit_only:
+            call.let_through.append(str(denial(request, access)))
+        else:
+            raise KmsAccessDenied(str(denial(request, access)), self.new_id())
+
+
+def _refuse_ended_session(context: RequestContext, now: datetime) -> None:
+    session = context.principal.session
+    if session is not None and session.expires_at is not None and now >= session.expires_at:
+        raise ExpiredTokenException("The security token included in the request is expired")
+
+
+def also(asked: AccessRequest, need: Need) -> AccessRequest:
+    """The question about one more action of the same call."""
+    if need.resource is None:
+        return replace(asked, action=need.action)
+    parts = need.resource.split(":")
+    owner = parts[4] if len(parts) > 5 else asked.principal.account
+    return replace(
+        asked,
+        action=need.action,
+        resource=need.resource,
+        named=need.resource,
+        owner=owner,
+        secret=None,
+        parameters={},
+    )
+
+
+def _would_be(context: RequestContext, named: str) -> str:
+    """What policies are compared with where there is no secret (yet): an ARN in any case, of the
+    length of a real one."""
+    if named.startswith("arn:") and named.count(":") > 5:
+        return named
+    place = f"{context.region}:{context.principal.account}"
+    return f"arn:aws:{SERVICE}:{place}:secret:{named}-{_NO_SUFFIX}"
+
+
+def _key_arn(tx: Transaction, context: RequestContext, key_id: str) -> str | None:
+    """The ARN of a KMS key by id, ARN or alias; what it should be for one that is not there."""
+    place = f"arn:aws:kms:{context.region}:{context.principal.account}"
+    short = key_id.removeprefix(place + ":")
+    for key in tx.keys(context.scope):
+        if short in (key.key_id, f"key/{key.key_id}", key.arn) or short == key.alias:
+            return key.arn
+    if short.startswith("arn:"):
+        return short
+    return None if short.startswith("alias/") else f"{place}:key/{short.removeprefix('key/')}"
