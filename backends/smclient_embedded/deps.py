@@ -77,6 +77,8 @@ class Deps:
         ids: where ids and randomness come from.
         touch: notes that a version was read.
         quotas: how many of a thing there may be.
+        may_exist: whether a policy may name a principal: one that is there, or whose account is
+            none of this store's.
     """
 
     tx: Transaction
@@ -88,6 +90,7 @@ class Deps:
     ids: Ids
     touch: Callable[[VersionRecord], object]
     quotas: Quotas = _AWS_QUOTAS
+    may_exist: Callable[[str], bool] = lambda principal: True
 
 
 Request = Mapping[str, Any]

@@ -486,6 +486,7 @@ class TestLockingOut:
     ) -> None:
         realm.secret()
         user = realm.user("app", allow("*"))
+        realm.user("other")
         shuts = json.dumps(policy(deny("PutResourcePolicy", Principal=principal)))
         asked = {"SecretId": "prod/db", "ResourcePolicy": shuts}
         answer = realm(user, "ValidateResourcePolicy", **asked)
@@ -500,3 +501,48 @@ class TestLockingOut:
         assert not realm.may(user, "ValidateResourcePolicy", **asked)
         realm.accounts.put_policy(user, "put", policy(allow("PutResourcePolicy")))
         assert realm(user, "ValidateResourcePolicy", **asked)["PolicyValidationPassed"] is True
+
+
+class TestNamingPrincipals:
+    """A policy that names somebody who is not there is refused, and nothing changes."""
+
+    @pytest.mark.parametrize("operation", ["PutResourcePolicy", "ValidateResourcePolicy"])
+    @pytest.mark.parametrize("element", ["Principal", "NotPrincipal"])
+    @pytest.mark.parametrize(
+        ("name", "taken"),
+        [
+            (f"arn:aws:iam::{HOME}:user/app", True),
+            (f"arn:aws:iam::{HOME}:role/team/runs", True),
+            (f"arn:aws:sts::{HOME}:assumed-role/runs/s-1", True),
+            (f"arn:aws:iam::{HOME}:root", True),
+            (HOME, True),
+            ("arn:aws:iam::444455556666:user/of-an-account-that-nobody-keeps", True),
+            (f"arn:aws:iam::{HOME}:user/ghost", False),
+            (f"arn:aws:iam::{HOME}:role/runs", False),
+            (f"arn:aws:sts::{HOME}:assumed-role/ghost/s-1", False),
+        ],
+    )
+    def test_somebody_who_is_not_there(
+        self, realm: Any, operation: str, element: str, name: str, taken: bool
+    ) -> None:
+        realm.user("app")
+        realm.accounts.create_role("runs", path="/team/")
+        arn = realm.secret()
+        statement = deny("GetRandomPassword") if element == "NotPrincipal" else allow("Get*")
+        document = policy({**statement, element: {"AWS": [HOME, name]}})
+        asked = {"SecretId": arn, "ResourcePolicy": json.dumps(document)}
+        if taken:
+            realm(None, operation, **asked)
+            return
+        code, text = realm.refused(None, operation, **asked)
+        assert code == "MalformedPolicyDocumentException"
+        assert text == (
+            f"This resource policy contains an unsupported principal. There is no {name}."
+        )
+        assert "ResourcePolicy" not in realm(None, "GetResourcePolicy", SecretId=arn)
+
+    def test_without_any_principals_names_are_taken_on_trust(self, realm: Any) -> None:
+        arn = realm.secret()
+        ghost = {"AWS": f"arn:aws:iam::{HOME}:user/ghost"}
+        document = json.dumps(policy(allow("Get*", Principal=ghost)))
+        assert realm(None, "PutResourcePolicy", SecretId=arn, ResourcePolicy=document)
