@@ -79,6 +79,8 @@ class Deps:
         touch: notes that a version was read.
         quotas: how many of a thing there may be.
         events: what the service did by itself in this operation; they go on record with it.
+        may_exist: whether a policy may name a principal: one that is there, or whose account is
+            none of this store's.
     """
 
     tx: Transaction
@@ -90,6 +92,7 @@ class Deps:
     ids: Ids
     touch: Callable[[VersionRecord], object]
     quotas: Quotas = _AWS_QUOTAS
+    may_exist: Callable[[str], bool] = lambda principal: True
     events: list[AuditRecord] = field(default_factory=list)
 
     def emit(self, scope: Scope, name: str, **details: str) -> None:

@@ -116,6 +116,7 @@ class Door:
             ids=self.ids,
             touch=touch,
             quotas=self.quotas,
+            may_exist=lambda principal: self.gate.may_exist(principal, tx.setting),
         )
 
     def now(self) -> datetime:

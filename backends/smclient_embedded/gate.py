@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from smclient_embedded.access import ALLOWED, Access, AccessRequest, Authoriser, denial
+from smclient_embedded.access import (
+    ALLOWED,
+    Access,
+    AccessRequest,
+    Authoriser,
+    ReadSetting,
+    denial,
+)
 from smclient_embedded.audit import Later, at_once
 from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import RequestContext
@@ -51,12 +58,14 @@ class Gate:
         now: the service's clock.
         new_id: makes the ids in refusals of KMS.
         audit_only: decide and note every denial, and let the call through.
+        may_exist: whether a policy may name a principal.
     """
 
     authoriser: Authoriser
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     audit_only: bool = False
+    may_exist: Callable[[str, ReadSetting], bool] = lambda principal, setting: True
 
     def check(self, call: Call, tx: Transaction) -> None:
         """Everything that the call needs to be allowed before its values are looked at."""

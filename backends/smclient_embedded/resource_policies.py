@@ -8,7 +8,7 @@ listed only. The rules of the grammar and of what is public are the policy engin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from smclient_embedded.errors import (
@@ -49,11 +49,12 @@ def in_order(policies: Mapping[str, str]) -> list[str]:
     return sorted(policies, key=lambda name: (name != DEFAULT, name))
 
 
-def accepted(text: str) -> str:
+def accepted(text: str, may_exist: Callable[[str], bool] = lambda principal: True) -> str:
     """A policy as AWS keeps it: printed again, two blanks a level, the order of members kept.
 
     Raises:
-        MalformedPolicyDocumentException: it is no policy; the message says where and why.
+        MalformedPolicyDocumentException: it is no policy, or names a principal that does not exist;
+            the message says where and why.
     """
     try:
         document = json.loads(text, parse_int=_Number, parse_float=_Number)
@@ -66,7 +67,21 @@ def accepted(text: str) -> str:
         parse(text, "resource")
     except PolicyGrammarError as error:
         raise MalformedPolicyDocumentException(_said(error)) from None
+    for principal in _principals(document):
+        if not may_exist(principal):
+            raise MalformedPolicyDocumentException(
+                f"{UNSUPPORTED_PRINCIPAL} There is no {principal}."
+            )
     return printed
+
+
+def _principals(document: Any) -> Iterator[str]:
+    """The AWS principals that a valid policy names."""
+    statements = document["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        element = statement.get("Principal", statement.get("NotPrincipal"))
+        named = element.get("AWS", []) if isinstance(element, dict) else []
+        yield from named if isinstance(named, list) else [named]
 
 
 def is_open_to_all(text: str) -> bool:

@@ -125,6 +125,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
                 clock.now,
                 self._ids.uuid,
                 audit_only=access == "audit",
+                may_exist=lambda arn, setting: self._directory.current(setting).may_exist(arn),
             ),
             functions=self._functions,
             audit=self.audit,

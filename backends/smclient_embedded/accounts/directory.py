@@ -64,6 +64,19 @@ class Accounts:
             found = next((each for each in roles if each.name == role), None)
         return found
 
+    def may_exist(self, principal: str) -> bool:
+        """Whether a policy may name a principal. AWS refuses a user or role that is not there; here
+        those of an account of which nobody is kept are taken on trust."""
+        parts = principal.split(":", 5)
+        if len(parts) != 6 or parts[2] not in ("iam", "sts"):
+            return True  # an account, a service, everybody
+        account = self.accounts.get(parts[4])
+        if account is None or not account.identities or parts[5] == "root":
+            return True
+        if parts[5].startswith("federated-user/"):
+            return True
+        return self.identity(principal) is not None
+
     def access_key(self, access_key_id: str) -> KeptAccessKey | None:
         """An access key, whosever it is."""
         for account in self.accounts.values():

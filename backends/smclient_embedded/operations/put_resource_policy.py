@@ -24,7 +24,7 @@ def put_resource_policy(context: RequestContext, deps: Deps, request: Request) -
     """
     name = resource_policies.policy_name(request, change=True)
     secret = find_changeable_secret(context, deps, request["SecretId"])
-    text = resource_policies.accepted(request["ResourcePolicy"])
+    text = resource_policies.accepted(request["ResourcePolicy"], deps.may_exist)
     if request.get("BlockPublicPolicy", False) and resource_policies.is_open_to_all(text):
         raise PublicPolicyException(resource_policies.PUBLIC)
     policies = {**secret.policies, name: text}

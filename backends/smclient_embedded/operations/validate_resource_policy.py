@@ -29,7 +29,7 @@ def validate_resource_policy(
         ResourceNotFoundException, InvalidRequestException
     """
     arn, policies = _secret(context, deps, request)
-    text = resource_policies.accepted(request["ResourcePolicy"])
+    text = resource_policies.accepted(request["ResourcePolicy"], deps.may_exist)
     errors: list[dict[str, str]] = []
     if resource_policies.is_open_to_all(text):
         errors.append({"CheckName": PUBLIC_CHECK, "ErrorMessage": PUBLIC})
