@@ -46,6 +46,8 @@ class _Options:
     max_body: int
     access: Literal["enforce", "audit"]
     config_file: Path | None
+    allow_function_upload: bool
+    function_pythons: tuple[str, ...]
     as_json: bool
 
 
@@ -98,6 +100,18 @@ def _path(**kind: bool) -> click.Path:
     type=_path(dir_okay=False, exists=True),
     help="Accounts, principals, keys and secrets, in TOML or JSON: docs/access.md.",
 )
+@click.option(
+    "--allow-function-upload",
+    is_flag=True,
+    help="Let the administrator register functions: code that runs here.",
+)
+@click.option(
+    "--function-python",
+    "function_pythons",
+    multiple=True,
+    metavar="PATH",
+    help="One more interpreter that such functions may name.",
+)
 @click.option("--json", "as_json", is_flag=True, help='{"endpoint","pid","key_file","ca_file"}.')
 def serve(**given: Any) -> None:
     """Serve a store as AWS Secrets Manager, until SIGTERM.
@@ -136,6 +150,7 @@ def _serve(options: _Options) -> None:
             max_body=options.max_body,
             behind_proxy=options.behind_proxy,
             open_session=service.open_session,
+            manage=_function_desk(service, options),
         )
         is_local = service.url.scheme == "embedded"
         with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
@@ -163,9 +178,26 @@ def _configuration(options: _Options) -> Callable[[EmbeddedService], object]:
     return lambda service: apply_config(service, config)
 
 
+def _function_desk(service: EmbeddedService, options: _Options) -> Any:
+    if not options.allow_function_upload:
+        return None
+    from smclient_embedded.function_desk import FunctionDesk
+    from smclient_embedded.functions.definition import interpreter
+
+    pythons = [interpreter(path, "--function-python") for path in options.function_pythons]
+    return FunctionDesk(service, pythons=pythons).answer
+
+
 def _refuse_open_doors(options: _Options) -> None:
     from smclient_embedded.http.hosts import is_loopback
 
+    if options.allow_function_upload and options.no_verify_signatures:
+        raise click.UsageError(
+            "--allow-function-upload needs verified signatures, as it lets whoever asks run code "
+            "here; there is no option that allows both"
+        )
+    if options.function_pythons and not options.allow_function_upload:
+        raise click.UsageError("--function-python is for --allow-function-upload")
     if is_loopback(options.host):
         return
     if options.no_verify_signatures:

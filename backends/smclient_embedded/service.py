@@ -22,7 +22,7 @@ from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
 from smclient_embedded.explaining import Explains
 from smclient_embedded.faults import Faults
-from smclient_embedded.functions import Handler, InProcessFunctions
+from smclient_embedded.function_host import FunctionHost
 from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
@@ -39,7 +39,7 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Principals, Explains, Upkeep):
+class EmbeddedService(Principals, Explains, Upkeep, FunctionHost):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -90,7 +90,6 @@ class EmbeddedService(Principals, Explains, Upkeep):
         rates = None if rate_limits is False else RateLimits(limits)
         self._clock = clock
         self.faults = Faults(clock)
-        self._functions = InProcessFunctions()
         self._store = load_store(self.url, clock=clock) if isinstance(store, str) else store
         self._closed = False
         try:
@@ -102,6 +101,7 @@ class EmbeddedService(Principals, Explains, Upkeep):
         self._ids = ids or SystemIds()
         self._directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
         self._policies = PolicyAuthoriser(self._directory)
+        self._functions = self._open_functions(clock, self._ids.uuid)
         self._door = Door(
             store=self._store,
             master=MasterKeys(master),
@@ -209,17 +209,6 @@ class EmbeddedService(Principals, Explains, Upkeep):
                 raise ConfigError(f"{alias} is the alias of another key already")
             return kms.create_key(alias=alias).arn
 
-    def register_function(self, name: str, handler: Handler, role: str | None = None) -> str:
-        """Make a callable a rotation function and return its ARN.
-
-        ``handler(event, context)`` is called for each step; ``context.secrets`` is a ``Backend``
-        that acts as ``role`` (a principal's ARN; the administrator unless given).
-        """
-        arn = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
-        acting = self.principal(role)
-        self._functions.register(arn, name, handler, role or acting.arn)
-        return arn
-
     # --- running and looking ----------------------------------------------------------------------
 
     def run_due(self) -> Done:
@@ -233,6 +222,7 @@ class EmbeddedService(Principals, Explains, Upkeep):
         """Write what audit holds back and close the store. Closing twice is fine."""
         if not self._closed:
             self._closed = True
+            self._functions.close()
             self.audit.flush()
             self._store.close()
 

@@ -33,7 +33,7 @@ from typing import Any
 from smclient._version import __version__
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.door import Door
-from smclient_embedded.errors import InternalServiceError, ServiceError
+from smclient_embedded.errors import AccessDeniedException, InternalServiceError, ServiceError
 from smclient_embedded.http import json11, refusals
 from smclient_embedded.http.hosts import AllowedHosts
 from smclient_embedded.http.json11 import WireAnswer
@@ -59,6 +59,12 @@ _LINGER_BYTES = 16 * 2**20
 _HEALTH = json.dumps({"status": "ok", "version": __version__}).encode()
 
 
+Manage = Callable[[str, dict[str, Any], RequestContext], dict[str, Any]]
+"""The end of a target of ours, its body, and who asks, to an answer."""
+
+MANAGE_PREFIX = b"smclient.Function"
+
+
 def _system_now() -> datetime:
     return datetime.now(UTC)
 
@@ -77,6 +83,8 @@ class HttpSettings:
         open_session: the key of a session by its id and token.
         now: the time that signatures are compared with. The machine's, not the service's, which
             tests move.
+        manage: does what requests with targets of our own ask, once they are verified; ``None``
+            refuses them.
     """
 
     account: str
@@ -88,6 +96,7 @@ class HttpSettings:
     behind_proxy: bool = False
     now: Callable[[], datetime] = _system_now
     open_session: Callable[[str, str], AccessKey | None] | None = None
+    manage: Manage | None = None
 
 
 class ClientGone(Exception):
@@ -158,9 +167,23 @@ class HttpApp:
         if kind != _CONTENT_TYPE and kind.partition(b";")[0].strip().lower() != _CONTENT_TYPE:
             raise refusals.UnknownContentType
         body = await self._body(scope, receive, wire.content_length)
+        if wire.target.startswith(MANAGE_PREFIX):
+            context = self._context(scope, headers, wire, body, request_id)
+            return await self._managed(wire.target, body, context)
         call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
+        context = self._context(scope, headers, wire, body, request_id)
+        may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
+        if self._pool is None or (self._inline(call.operation) and not may_wait):
+            return json11.respond(self._door, call, context)
+        respond = functools.partial(json11.respond, self._door, call, context)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
+
+    def _context(
+        self, scope: Scope, headers: Headers, wire: _Wire, body: bytes, request_id: str
+    ) -> RequestContext:
+        """Who asks, and from where. Raises what ``verify`` does."""
         caller = self._caller(scope, headers, body)
-        context = RequestContext(
+        return RequestContext(
             caller.principal,
             caller.region,
             request_id,
@@ -168,11 +191,19 @@ class HttpApp:
             wire.user_agent.decode("latin-1"),
             scope.get("scheme") == "https",
         )
-        may_wait = self._door.faults.armed  # a latency on purpose must not hold up the loop
-        if self._pool is None or (self._inline(call.operation) and not may_wait):
-            return json11.respond(self._door, call, context)
-        respond = functools.partial(json11.respond, self._door, call, context)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
+
+    async def _managed(self, target: bytes, body: bytes, context: RequestContext) -> WireAnswer:
+        manage = self._settings.manage
+        if manage is None or self._settings.find_key is None:
+            raise AccessDeniedException(
+                "functions cannot be managed here: the server was started without "
+                "--allow-function-upload"
+            )
+        action = target.removeprefix(MANAGE_PREFIX).decode("latin-1")
+        given = json11.parsed(body)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._pool, manage, action, given, context)
+        return json11.answered(answer, context.request_id)
 
     def _check_origin(self, scope: Scope, wire: _Wire) -> None:
         server = scope.get("server")
