@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 4584
 WORKERS = 16
+ROTATING = 4
+"""How many rotations run at a time: a function that hangs does not hold up the others."""
 INLINE = frozenset({"GetSecretValue", "DescribeSecret"})
 """Point reads: over a store on this machine they take less time than a thread's hand-over."""
 
@@ -163,7 +165,7 @@ def _serve(options: _Options) -> None:
             server.run(
                 app,
                 listener,
-                server.Serving(tls=tls, run_due=service.run_due),
+                server.Serving(tls=tls, run_due=lambda: service.run_due(workers=ROTATING)),
                 on_ready=lambda: _say_ready(listener.endpoint, key_file, tls, options.as_json),
             )
 

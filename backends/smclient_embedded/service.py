@@ -211,10 +211,10 @@ class EmbeddedService(Principals, Explains, Upkeep, FunctionHost):
 
     # --- running and looking ----------------------------------------------------------------------
 
-    def run_due(self) -> Done:
+    def run_due(self, *, workers: int = 1) -> Done:
         """Run the rotations and deletions (of secrets and of KMS keys) that are due now, and return
-        what was done. Writes what audit holds back, too."""
-        done = self._scheduler.run_due()
+        what was done; so many rotations at a time. Writes what audit holds back, too."""
+        done = self._scheduler.run_due(workers=workers)
         self.audit.flush()
         return done
 

@@ -140,11 +140,13 @@ class Functions:
             own = self._own_logs.get(arn, "")
         return own if self.kept is None else self.kept.log(arn)
 
-    def knows(self, tx: Transaction, function_arn: str) -> bool:
+    def knows(self, function_arn: str, tx: Transaction | None = None) -> bool:
         """See ``FunctionRunner.knows``."""
         if function_arn in self._callables or function_arn in self._own:
             return True
-        return self.kept is not None and function_arn in index(tx)
+        if self.kept is None:
+            return False
+        return function_arn in index(tx) if tx else self.kept.revision(function_arn) is not None
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
         raise InvalidRequestException(
             "No Lambda rotation function ARN is associated with this secret."
         )
-    if not deps.functions.knows(deps.tx, settings.function_arn):
+    if not deps.functions.knows(settings.function_arn, deps.tx):
         raise AccessDeniedException(
             "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function "
             "policy grants access to the principal secretsmanager.amazonaws.com."
