@@ -16,6 +16,7 @@ from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
 from smclient_embedded.following import replicate_changes
 from smclient_embedded.heartbeat import Heartbeat
+from smclient_embedded.managed import ManagedRotation
 from smclient_embedded.rotation import machine
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord
@@ -58,6 +59,7 @@ class Scheduler:
     door: Door
     deps_for: DepsFor
     secrets_for: Callable[[Scope, str], Backend]
+    managed: ManagedRotation
     owner: str
 
     def run_due(self, *, workers: int = 1) -> Done:
@@ -150,7 +152,9 @@ class Scheduler:
             secret = tx.secret(job.arn)
             if not _is_held(job, tx) or secret is None:
                 return None
-            if secret.rotation is None or secret.rotation.function_arn is None:
+            if secret.rotation is None or not (
+                secret.rotation.function_arn or machine.is_managed(secret)
+            ):
                 tx.remove_rotation_job(job.arn)
                 return None
             if secret.deleted_at is not None:
@@ -165,27 +169,27 @@ class Scheduler:
                 self._event(tx, secret.scope, _name(job, "Started"), SecretId=job.arn)
         with Heartbeat(lambda: self._renew(job), RENEWED_SECONDS):
             try:
-                reason = self._call_steps(job, secret, secret.rotation.function_arn)
+                reason = self._call_steps(job, secret)
             except _Lost:
+                return None
+            except machine.NotYet as later:
+                self._pause(job, later)
                 return None
         with self.door.store.transaction(write=True) as tx:
             return self._end(job, tx, reason)
 
-    def _call_steps(self, job: RotationJob, secret: SecretRecord, function_arn: str) -> str | None:
-        """Call the function for each step. Returns why it failed.
+    def _call_steps(self, job: RotationJob, secret: SecretRecord) -> str | None:
+        """Have each step done. Returns why it failed.
 
         Raises:
             _Lost: the job is no longer this node's.
+            NotYet: the next step is for later.
         """
         for step in machine.steps(job):
             try:
-                self.door.functions.invoke(
-                    function_arn,
-                    machine.event(job, step),
-                    lambda role: self.secrets_for(secret.scope, role),
-                )
+                self._step(job, secret, step)
                 self._check(job)
-            except _Lost:
+            except (_Lost, machine.NotYet):
                 raise
             except _Strayed:
                 return f"{step}: AWSPENDING was taken off the version of this rotation"
@@ -194,6 +198,22 @@ class Scheduler:
                 logger.warning("rotation of %s: %s raised %s", job.arn, step, reason)
                 return f"{step}: {reason}"
         return None
+
+    def _step(self, job: RotationJob, secret: SecretRecord, step: str) -> None:
+        function_arn = None if secret.rotation is None else secret.rotation.function_arn
+        if function_arn is None:
+            self.managed.step(secret, job, step)
+            return
+        self.door.functions.invoke(
+            function_arn,
+            machine.event(job, step),
+            lambda role: self.secrets_for(secret.scope, role),
+        )
+
+    def _pause(self, job: RotationJob, later: machine.NotYet) -> None:
+        with self.door.store.transaction(write=True) as tx:
+            if _is_held(job, tx):
+                machine.pause(job, tx, later.at)
 
     def _renew(self, job: RotationJob) -> bool:
         """Hold the job for another while; whether it could be."""

@@ -26,6 +26,7 @@ from smclient_embedded.function_host import FunctionHost
 from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
+from smclient_embedded.managed import ManagedSecrets
 from smclient_embedded.master import MasterKey, MasterKeys, recognised
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
@@ -60,6 +61,7 @@ class EmbeddedService(Principals, Explains, Upkeep, FunctionHost):
         audit: the trail, see ``smclient_embedded.audit``.
         keys: KMS keys are disabled, enabled and deleted here, see ``smclient_embedded.keys``.
         accounts: principals and their policies, see ``smclient_embedded.accounts``.
+        managed: secrets that database services own and rotate, see ``smclient_embedded.managed``.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -124,8 +126,13 @@ class EmbeddedService(Principals, Explains, Upkeep, FunctionHost):
         self._home = Scope(self.account, self.region)
         self.keys = Keys(self._store, self._deps_for, self._home)
         self._opened = {}
+        self.managed = ManagedSecrets(self._store, self._deps_for, self._quiet_keys, self._home)
         self._scheduler = Scheduler(
-            self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
+            self._door,
+            self._deps_for,
+            self._secrets_for,
+            self.managed.rotation(),
+            owner=self._ids.uuid(),
         )
 
     # --- asking ---------------------------------------------------------------------------------

@@ -33,6 +33,23 @@ _MOST_DOUBLINGS = 5  # 64 minutes: past the last retry
 _ONE_DAY = timedelta(days=1)
 
 
+MANAGED_OWNERS = frozenset({"rds", "redshift"})
+"""Services that rotate their own secrets, without a function."""
+
+
+class NotYet(Exception):
+    """A step is to be done later, and no earlier; nothing has failed."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+def is_managed(secret: SecretRecord) -> bool:
+    """Whether the service that owns a secret rotates it itself."""
+    return secret.owning_service in MANAGED_OWNERS
+
+
 def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) -> RotationSettings:
     """The same settings with the window of the next rotation.
 
@@ -176,6 +193,11 @@ def retry_at(
     if at < window.end:
         return max(at, window.start)
     return schedule.next_window(window.end, window.start).start
+
+
+def pause(job: RotationJob, tx: Transaction, at: datetime) -> None:
+    """The next step is not due before then; nobody need hold the job until it is."""
+    tx.put_rotation_job(replace(job, due_at=at, owner=None, leased_until=None))
 
 
 def wait(job: RotationJob, tx: Transaction, *, now: datetime) -> None:
