@@ -79,6 +79,10 @@ class Workshop:
         request = {"Name": name, "SecretString": value, "ClientRequestToken": "v0".ljust(32, "0")}
         return str(self.service.call("CreateSecret", request)["ARN"])
 
+    def arn(self, name: str) -> str:
+        """The ARN of a secret."""
+        return str(self.service.call("DescribeSecret", {"SecretId": name})["ARN"])
+
     def rotate(self, function_arn: str, name: str = "s", token: str = TOKEN) -> Any:
         """RotateSecret, and what one pass did about it."""
         request = {

@@ -12,6 +12,7 @@ import pytest
 
 from smclient.errors import ConfigError, ResourceNotFoundError
 from smclient_embedded import EmbeddedService
+from smclient_embedded.config import apply_config, read_config
 from smclient_embedded.functions.masters import master_named_in
 
 FUNCTION = "arn:aws:lambda:eu-west-1:111122223333:function:rotate"
@@ -170,3 +171,151 @@ class TestTheDefaultRole:
     ) -> None:
         """A value is written by others: it cannot widen the role to patterns or other accounts."""
         assert master_named_in(value, account="111122223333") == master
+
+
+class TestItsRights:
+    """What a function may do without being given a role, and with one."""
+
+    READS = """
+        import os, boto3
+        from botocore.exceptions import ClientError
+
+        def lambda_handler(event, context):
+            secrets = boto3.client("secretsmanager")
+            answers = {}
+            for name in event["names"]:
+                try:
+                    answers[name] = secrets.get_secret_value(SecretId=name)["SecretString"]
+                except ClientError as error:
+                    answers[name] = error.response["Error"]["Code"]
+            return answers
+    """
+
+    def test_end_at_the_secrets_that_name_it(self, workshop: Any) -> None:
+        """Another secret, and a secret that names another function, are denied."""
+        workshop.secret("own")
+        workshop.secret("other")
+        workshop.secret("anothers")
+        arn = workshop.function(self.READS)
+        another = workshop.function(CODE, "another")
+        workshop.rotate(arn, "own")
+        workshop.rotate(another, "anothers")
+        assert workshop.run({"names": ["own", "other", "anothers"]}) == {
+            "own": "old",
+            "other": "AccessDeniedException",
+            "anothers": "AccessDeniedException",
+        }
+
+    def test_reach_the_master_during_that_rotation_alone(self, workshop: Any) -> None:
+        """The event's secret names it; another event with the same process does not."""
+        master = workshop.secret("master")
+        own = workshop.secret("own", json.dumps({"masterarn": master}))
+        workshop.secret("other", json.dumps({"masterarn": own}))
+        arn = workshop.function(self.READS)
+        workshop.rotate(arn, "own")
+        assert workshop.run({"SecretId": own, "names": ["master"]}) == {"master": "old"}
+        for event in ({}, {"SecretId": "own"}, {"SecretId": workshop.arn("other")}):
+            denied = workshop.run({**event, "names": ["master"]})
+            assert denied == {"master": "AccessDeniedException"}
+
+    def test_are_those_of_a_policy_that_it_is_given(self, workshop: Any) -> None:
+        """In the place of the default ones."""
+        workshop.secret("own")
+        allowed = workshop.secret("allowed")
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "secretsmanager:GetSecretValue",
+                    "Resource": allowed,
+                }
+            ],
+        }
+        arn = workshop.function(self.READS, role_policy=policy)
+        workshop.rotate(arn, "own")
+        assert workshop.run({"names": ["own", "allowed"]}) == {
+            "own": "AccessDeniedException",
+            "allowed": "old",
+        }
+
+    def test_are_those_of_a_role_that_it_is_given(self, workshop: Any) -> None:
+        """As they are when it is called."""
+        allowed = workshop.secret("allowed")
+        statement = {
+            "Effect": "Allow",
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": allowed,
+        }
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        role = workshop.service.create_principal("worker", kind="role", policies=policy)
+        workshop.function(self.READS, role=role)
+        assert workshop.run({"names": ["allowed"]}) == {"allowed": "old"}
+        statement["Effect"] = "Deny"
+        workshop.service.create_principal("worker", kind="role", policies=policy)
+        assert workshop.run({"names": ["allowed"]}) == {"allowed": "AccessDeniedException"}
+
+    def test_are_on_record_under_its_own_name(self, workshop: Any) -> None:
+        """A session of its role, in the trail."""
+        workshop.secret("own")
+        workshop.rotate(workshop.function(self.READS), "own")
+        workshop.run({"names": ["own"]})
+        (read, *_) = workshop.service.audit.lookup(event_name="GetSecretValue")
+        identity = read["userIdentity"]
+        assert identity["type"] == "AssumedRole"
+        assert identity["arn"].endswith(":assumed-role/f-role/f")
+
+
+class TestInAConfiguration:
+    def test_functions_are_brought_to_what_the_file_says(
+        self, workshop: Any, monkeypatch: Any
+    ) -> None:
+        """Code beside the file, variables from the environment and from files."""
+        monkeypatch.setenv("SECRET_OF_THE_TEST", "from the environment")
+        (workshop.folder / "value").write_text("from a file\n")
+        workshop.code(
+            """
+            import os
+            def handle(event, context):
+                return [os.environ[name] for name in ("PLAIN", "FILE", "ENVIRONMENT")]
+            """,
+            "code.py",
+        )
+        path = workshop.folder / "config.toml"
+        path.write_text(
+            """
+            [[functions]]
+            name = "f"
+            file = "code.py"
+            handler = "code.handle"
+            timeout = 10
+            memory = 300
+            [functions.environment]
+            PLAIN = "plain"
+            FILE = "@value"
+            ENVIRONMENT = "env:SECRET_OF_THE_TEST"
+            """
+        )
+        config = read_config(path)
+        for _ in range(2):
+            apply_config(workshop.service, config)
+        assert workshop.run() == ["plain", "from a file", "from the environment"]
+        (shown,) = workshop.service.functions()
+        assert (shown["timeout_seconds"], shown["memory_mb"]) == (10, 300)
+        assert "from" not in repr(config)
+
+    @pytest.mark.parametrize(
+        ("line", "says"),
+        [
+            ("", "functions\\[0\\].file is missing"),
+            ('file = "absent.py"', "functions\\[0\\].file is wrong: .*absent.py"),
+            ('file = "code.py"\ntimeout = "10"', "functions\\[0\\].timeout has to be a number"),
+            ('file = "code.py"\nmemroy = 1', "functions\\[0\\].memroy is not known here"),
+        ],
+    )
+    def test_what_is_wrong_names_file_and_key(self, workshop: Any, line: str, says: str) -> None:
+        workshop.code(CODE, "code.py")
+        path = workshop.folder / "config.toml"
+        path.write_text(f'[[functions]]\nname = "f"\n{line}\n')
+        with pytest.raises(ConfigError, match=f"config.toml: {says}"):
+            read_config(path)
