@@ -14,7 +14,6 @@ from smclient.backend import missing_extra
 from smclient.clock import Clock
 from smclient.errors import ConfigError, ResourceNotFoundError
 from smclient.secret import AWSCURRENT
-from smclient_embedded.accounts import function_principal
 from smclient_embedded.context import Principal
 from smclient_embedded.door import Door
 from smclient_embedded.errors import ServiceError
@@ -28,14 +27,11 @@ from smclient_embedded.functions import (
     Invocation,
     function_arn,
 )
-from smclient_embedded.functions.child import Session
 from smclient_embedded.functions.definition import checked
 from smclient_embedded.functions.kept import KeptFunctions
 from smclient_embedded.functions.masters import master_named_in
-from smclient_embedded.functions.package import checked as checked_package
-from smclient_embedded.functions.package import package_of
+from smclient_embedded.functions.session import Session
 from smclient_embedded.kms import Kms, open_version
-from smclient_embedded.policy import PolicyGrammarError, parse
 from smclient_embedded.store import Keyring, Scope, Store, Transaction
 
 if TYPE_CHECKING:
@@ -110,7 +106,11 @@ class FunctionHost:
             return arn
         if handler is not None and not isinstance(handler, str):
             raise ConfigError(f"function {name!r}: the handler of a file is named, as text")
-        code = checked_package(package) if package is not None else package_of(Path(file or ""))
+        from smclient_embedded.functions import package as packages
+
+        code = (
+            packages.package_of(Path(file or "")) if package is None else packages.checked(package)
+        )
         function = ChildFunction(
             arn=arn,
             name=name,
@@ -225,6 +225,8 @@ class _Reception:
     def _principal(self, function: ChildFunction, masters: tuple[str, ...]) -> Principal:
         if function.role is not None:
             return self.host.principal(function.role)
+        from smclient_embedded.accounts.function_role import function_principal
+
         acting = function_principal(function.arn, masters=masters)
         if function.role_policy is None or acting.session is None:
             return acting
@@ -256,6 +258,8 @@ class _Reception:
 def _policy_text(name: str, policy: str | Mapping[str, Any] | None) -> str | None:
     if policy is None:
         return None
+    from smclient_embedded.policy import PolicyGrammarError, parse
+
     text = policy if isinstance(policy, str) else json.dumps(policy)
     try:
         parse(text, "identity")

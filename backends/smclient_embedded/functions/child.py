@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from smclient_embedded.functions.definition import ChildFunction
 from smclient_embedded.functions.failures import StaleProcessError, failed
 from smclient_embedded.functions.log import InvocationLog
 from smclient_embedded.functions.package import unpack
+from smclient_embedded.functions.session import Session
 
 BOOTSTRAP = Path(__file__).with_name("runtime") / "bootstrap.py"
 START_SECONDS = 60.0
@@ -37,18 +37,6 @@ MOST_ANSWER = 6 * 2**20
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _MEMORY_LIMIT = "RLIMIT_DATA" if sys.platform == "linux" else "RLIMIT_AS"
 _PIECE = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """How a function reaches the service: an endpoint, and keys of its role until ``ends_at``, on
-    the machine's monotonic clock."""
-
-    endpoint: str
-    access_key_id: str
-    secret_key: str = field(repr=False)
-    session_token: str = field(repr=False)
-    ends_at: float
 
 
 class Child:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from smclient.errors import ConfigError
-from smclient_embedded.functions.package import has_module
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MEMORY = 256
@@ -103,6 +102,8 @@ def checked(function: ChildFunction) -> ChildFunction:
     Raises:
         ConfigError: names what is wrong.
     """
+    from smclient_embedded.functions.package import has_module
+
     where = f"function {function.name!r}"
     if os.name != "posix":
         raise ConfigError(f"{where}: code of its own needs a POSIX system (process groups, limits)")

@@ -9,10 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from smclient_embedded.functions.child import Child, Session
 from smclient_embedded.functions.definition import ChildFunction
 from smclient_embedded.functions.log import InvocationLog
+from smclient_embedded.functions.session import Session
+
+if TYPE_CHECKING:
+    from smclient_embedded.functions.child import Child
 
 MOST_WARM = 8
 """How many processes wait for their next event, of all functions together."""
@@ -45,6 +49,8 @@ class Pool:
         Raises:
             FunctionFailedError: the handler cannot be loaded.
         """
+        from smclient_embedded.functions.child import Child  # loads what few services need
+
         child = self._take(function, revision)
         if child is None:
             child = Child(function, self.open_session(function))

@@ -8,18 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from smclient.backend import Backend
 from smclient.clock import Clock
 from smclient.errors import ConfigError, FunctionFailedError, SmclientError
-from smclient_embedded.functions.child import Child, Session
 from smclient_embedded.functions.definition import ChildFunction
 from smclient_embedded.functions.failures import StaleProcessError
 from smclient_embedded.functions.kept import KeptFunctions, index
 from smclient_embedded.functions.log import InvocationLog, appended
 from smclient_embedded.functions.pool import Pool
+from smclient_embedded.functions.session import Session
 from smclient_embedded.store.ports import Transaction
+
+if TYPE_CHECKING:
+    from smclient_embedded.functions.child import Child
 
 logger = logging.getLogger("smclient.embedded.functions")
 

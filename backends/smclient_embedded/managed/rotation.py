@@ -87,7 +87,7 @@ class ManagedRotation:
             fields = json.loads(open_version(keys, current))
             fields["password"] = new_password(deps, secret)
             tx.put_version(sealed(keys, secret, version, fields))
-            replicate_changes(deps, secret.arn)
+            replicate_changes(deps, secret)
 
     def _finish(self, secret: SecretRecord, job: RotationJob, window: timedelta) -> None:
         with self.store.transaction(write=True) as tx:
