@@ -16,6 +16,7 @@
     ├── ClientClosedError               the client was closed
     ├── LoginHeldBackError              these credentials failed too often; tried again later
     ├── RotationStepError               a rotation function cannot do its step
+    ├── FunctionFailedError             a function in a process of its own failed
     └── BackendError                    a backend refused or failed; ``code`` is AWS's code
         ├── TransientError              may pass: a cached value may be served meanwhile
         │   ├── ThrottlingError
@@ -107,6 +108,19 @@ class LoginHeldBackError(SmclientError):
 
 class RotationStepError(SmclientError):
     """A rotation function cannot do its step; the message says why and names no value."""
+
+
+class FunctionFailedError(SmclientError):
+    """A function in a process of its own did not do what it was called for.
+
+    ``kind`` is what Lambda calls it: the class of what was raised, or ``Sandbox.Timedout``,
+    ``Runtime.ExitError``, ``Runtime.ImportModuleError`` and the like. What the function said is in
+    its log and nowhere else: it may hold a secret.
+    """
+
+    def __init__(self, reason: str, *, kind: str = "Error") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 # --- what backends answer -----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Accounts, principals, keys and secrets from a file: ``smclient serve --config FILE``.
+"""Accounts, principals, keys, functions and secrets from a file: ``smclient serve --config FILE``.
 
 The whole file is read and checked before anything of it is put into the store. What it names is
 made, or brought to what the file says; secrets that are there already are left alone, and what the
@@ -16,7 +16,12 @@ from smclient.errors import ConfigError
 from smclient_embedded.accounts.documents import checked, named_documents, trust_policy
 from smclient_embedded.accounts.naming import check_account, principal_arn
 from smclient_embedded.config_reading import Table, read_file
-from smclient_embedded.seeding import Seed, _seeds, sow
+from smclient_embedded.configured_functions import (
+    ConfiguredFunction,
+    put_function,
+    read_function,
+)
+from smclient_embedded.seeding import Seed, seeds_of, sow
 
 if TYPE_CHECKING:
     from smclient_embedded.service import EmbeddedService
@@ -69,6 +74,7 @@ class Configuration:
     keys: tuple[ConfiguredKey, ...] = ()
     organisation: ConfiguredOrganisation | None = None
     secrets: tuple[Seed, ...] = field(default=(), repr=False)
+    functions: tuple[ConfiguredFunction, ...] = ()
 
 
 def read_config(path: Path) -> Configuration:
@@ -87,9 +93,10 @@ def read_config(path: Path) -> Configuration:
     organisation = top.table("organisation")
     found = None if organisation is None else _organisation(organisation)
     _check_groups(top, people)
-    secrets = list(_seeds({"secrets": top.get("secrets")}, path)) if top.has("secrets") else []
+    secrets = list(seeds_of({"secrets": top.get("secrets")}, path)) if top.has("secrets") else []
+    functions = tuple(read_function(each) for each in top.tables("functions"))
     top.done()
-    return Configuration(path, tuple(people), tuple(keys), found, tuple(secrets))
+    return Configuration(path, tuple(people), tuple(keys), found, tuple(secrets), functions)
 
 
 def apply_config(service: EmbeddedService, config: Configuration) -> None:
@@ -117,6 +124,8 @@ def apply_config(service: EmbeddedService, config: Configuration) -> None:
         for kind, node, name in organisation.detached:
             if accounts.is_attached(kind, node, name):
                 accounts.detach_policy(kind, node, name)
+    for function in config.functions:
+        put_function(service, function)
     sow(service, config.secrets)
 
 

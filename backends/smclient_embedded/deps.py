@@ -23,8 +23,8 @@ _AWS_QUOTAS = Quotas()
 class FunctionRunner(Protocol):
     """Where rotation functions live. In process, or child processes."""
 
-    def knows(self, function_arn: str) -> bool:
-        """Whether that function exists and may be invoked."""
+    def knows(self, function_arn: str, tx: Transaction | None = None) -> bool:
+        """Whether that function exists and may be invoked, as the open transaction sees it."""
         ...
 
     def invoke(

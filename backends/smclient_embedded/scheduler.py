@@ -5,22 +5,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from smclient.backend import Backend
+from smclient.errors import FunctionFailedError, RotationStepError
 from smclient_embedded.audit import service_event
 from smclient_embedded.deps import Deps
 from smclient_embedded.door import Door
 from smclient_embedded.following import replicate_changes
+from smclient_embedded.heartbeat import Heartbeat
+from smclient_embedded.managed import ManagedRotation
 from smclient_embedded.rotation import machine
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord
 
 logger = logging.getLogger("smclient.embedded.rotation")
 
-LEASE = timedelta(minutes=15)
+LEASE = timedelta(seconds=60)
+"""How long a job is held without a sign of life. While its function runs the lease is renewed, so a
+node that was killed is replaced within that time."""
+RENEWED_SECONDS = 15.0
 BATCH = 100
+
+_SHOWN = 300
 
 DepsFor = Callable[[Scope, Transaction], Deps]
 
@@ -35,6 +44,14 @@ class Done:
     keys_deleted: tuple[str, ...] = ()
 
 
+class _Lost(Exception):
+    """The job is another's now, was cancelled, or went with its secret."""
+
+
+class _Strayed(Exception):
+    """The function took AWSPENDING off the version that it was to make current."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scheduler:
     """Runs what is due in one store. ``owner`` names this node in leases."""
@@ -42,26 +59,49 @@ class Scheduler:
     door: Door
     deps_for: DepsFor
     secrets_for: Callable[[Scope, str], Backend]
+    managed: ManagedRotation
     owner: str
 
-    def run_due(self) -> Done:
+    def run_due(self, *, workers: int = 1) -> Done:
         """Delete what is to be deleted, begin the rotations that are due, run those begun.
 
         A function is called outside any transaction. Before its result is written the fence is
-        compared, so that a node that lost its lease meanwhile writes nothing.
+        compared, so that a node that lost its lease meanwhile writes nothing. With more workers so
+        many functions run at a time.
         """
         deleted, keys_deleted = self._delete_due()
         self._begin_due()
-        rotated: list[str] = []
-        failed: list[str] = []
-        for job in self._claim():
-            done = self._run(job)
-            if done is not None:
-                (rotated if done else failed).append(job.arn)
-        return Done(tuple(deleted), tuple(rotated), tuple(failed), tuple(keys_deleted))
+        if workers == 1:
+            outcomes = self._work()
+        else:
+            with ThreadPoolExecutor(workers, "smclient-rotation") as pool:
+                passes = [pool.submit(self._work) for _ in range(workers)]
+                outcomes = [outcome for each in passes for outcome in each.result()]
+        return Done(
+            tuple(deleted),
+            tuple(arn for arn, is_done in outcomes if is_done),
+            tuple(arn for arn, is_done in outcomes if not is_done),
+            tuple(keys_deleted),
+        )
+
+    def _work(self) -> list[tuple[str, bool]]:
+        """Run one job after the other, as long as there are any."""
+        outcomes: list[tuple[str, bool]] = []
+        for _ in range(BATCH):
+            job = self._claim()
+            if job is None:
+                break
+            is_done = self._run(job)
+            if is_done is not None:
+                outcomes.append((job.arn, is_done))
+        return outcomes
 
     def _delete_due(self) -> tuple[list[str], list[str]]:
         """Delete secrets and KMS keys whose time is over; the ARNs of both."""
+        now = self.door.now()
+        with self.door.store.transaction(write=False) as tx:
+            if not (tx.secrets_to_delete(now, 1) or tx.keys_to_delete(now, 1)):
+                return [], []  # most passes: no reason to hold up writers
         with self.door.store.transaction(write=True) as tx:
             due = tx.secrets_to_delete(self.door.now(), BATCH)
             for secret in due:
@@ -75,27 +115,46 @@ class Scheduler:
         return [secret.arn for secret in due], [key.arn for key in keys]
 
     def _begin_due(self) -> None:
+        with self.door.store.transaction(write=False) as tx:
+            if not tx.rotations_due(self.door.now(), 1):
+                return
         with self.door.store.transaction(write=True) as tx:
             for secret in tx.rotations_due(self.door.now(), BATCH):
-                if not machine.in_progress(tx, secret.arn):
+                if machine.in_progress(tx, secret.arn):
+                    self._pass_over(tx, secret)
+                else:
                     deps = self.deps_for(secret.scope, tx)
                     machine.begin(tx, deps.keys, secret, deps.ids.uuid(), now=deps.now)
                     replicate_changes(deps, secret)
 
-    def _claim(self) -> list[RotationJob]:
+    def _pass_over(self, tx: Transaction, secret: SecretRecord) -> None:
+        """Somebody put AWSPENDING on a version by hand: it is not this service's to take away, so
+        this rotation is left out, and said to be."""
+        reason = "AWSPENDING is on a version that no rotation made; remove it to rotate again"
+        self._event(tx, secret.scope, "RotationFailed", SecretId=secret.arn, FailureReason=reason)
+        if secret.rotation is not None:
+            now = self.door.now()
+            due = secret.rotation.next_rotation_at or now
+            settings = machine.plan_next(
+                secret.rotation, now=max(now, secret.rotation.window_ends_at or now), anchor=due
+            )
+            tx.put_secret(replace(secret, rotation=settings))
+
+    def _claim(self) -> RotationJob | None:
         now = self.door.now()
         with self.door.store.transaction(write=True) as tx:
-            return list(
-                tx.claim_rotation_jobs(now, owner=self.owner, leased_until=now + LEASE, limit=BATCH)
-            )
+            jobs = tx.claim_rotation_jobs(now, owner=self.owner, leased_until=now + LEASE, limit=1)
+        return jobs[0] if jobs else None
 
     def _run(self, job: RotationJob) -> bool | None:
         """Run one claimed job. ``None`` if it is not to be run (any more)."""
         with self.door.store.transaction(write=True) as tx:
             secret = tx.secret(job.arn)
             if not _is_held(job, tx) or secret is None:
-                return None  # cancelled or taken over while others of this pass ran
-            if secret.rotation is None or secret.rotation.function_arn is None:
+                return None
+            if secret.rotation is None or not (
+                secret.rotation.function_arn or machine.is_managed(secret)
+            ):
                 tx.remove_rotation_job(job.arn)
                 return None
             if secret.deleted_at is not None:
@@ -105,27 +164,75 @@ class Scheduler:
                 tx.remove_rotation_job(job.arn)
                 self._event(tx, secret.scope, "RotationAbandoned", SecretId=job.arn)
                 return None
-            tx.put_rotation_job(replace(job, leased_until=self.door.now() + LEASE))
-            if job.attempts == 0:
+            job = machine.attempt(job, tx)
+            if job.attempts == 1:
                 self._event(tx, secret.scope, _name(job, "Started"), SecretId=job.arn)
-        reason = self._call_steps(job, secret, secret.rotation.function_arn)
+        with Heartbeat(lambda: self._renew(job), RENEWED_SECONDS):
+            try:
+                reason = self._call_steps(job, secret)
+            except _Lost:
+                return None
+            except machine.NotYet as later:
+                self._pause(job, later)
+                return None
         with self.door.store.transaction(write=True) as tx:
             return self._end(job, tx, reason)
 
-    def _call_steps(self, job: RotationJob, secret: SecretRecord, function_arn: str) -> str | None:
-        """Call the function for each step. Returns why it failed, without the function's own words,
-        which may hold anything."""
+    def _call_steps(self, job: RotationJob, secret: SecretRecord) -> str | None:
+        """Have each step done. Returns why it failed.
+
+        Raises:
+            _Lost: the job is no longer this node's.
+            NotYet: the next step is for later.
+        """
         for step in machine.steps(job):
             try:
-                self.door.functions.invoke(
-                    function_arn,
-                    machine.event(job, step),
-                    lambda role: self.secrets_for(secret.scope, role),
-                )
+                self._step(job, secret, step)
+                self._check(job)
+            except (_Lost, machine.NotYet):
+                raise
+            except _Strayed:
+                return f"{step}: AWSPENDING was taken off the version of this rotation"
             except Exception as error:  # noqa: BLE001  users' code may raise whatever it likes
-                logger.warning("rotation of %s: %s raised %s", job.arn, step, type(error).__name__)
-                return f"{step}: {type(error).__name__}"
+                reason = _reason(error)
+                logger.warning("rotation of %s: %s raised %s", job.arn, step, reason)
+                return f"{step}: {reason}"
         return None
+
+    def _step(self, job: RotationJob, secret: SecretRecord, step: str) -> None:
+        function_arn = None if secret.rotation is None else secret.rotation.function_arn
+        if function_arn is None:
+            self.managed.step(secret, job, step)
+            return
+        self.door.functions.invoke(
+            function_arn,
+            machine.event(job, step),
+            lambda role: self.secrets_for(secret.scope, role),
+        )
+
+    def _pause(self, job: RotationJob, later: machine.NotYet) -> None:
+        with self.door.store.transaction(write=True) as tx:
+            if _is_held(job, tx):
+                machine.pause(job, tx, later.at)
+
+    def _renew(self, job: RotationJob) -> bool:
+        """Hold the job for another while; whether it could be."""
+        with self.door.store.transaction(write=True) as tx:
+            held = tx.rotation_job(job.arn)
+            if held is None or not _is_held(job, tx):
+                return False
+            tx.put_rotation_job(replace(held, leased_until=self.door.now() + LEASE))
+        return True
+
+    def _check(self, job: RotationJob) -> None:
+        """Between two steps: is the job still ours, and is there still something to rotate to?"""
+        with self.door.store.transaction(write=False) as tx:
+            if not _is_held(job, tx):
+                raise _Lost
+            if machine.abandoned(job, tx):
+                raise _Strayed
+        if not self._renew(job):
+            raise _Lost
 
     def _end(self, job: RotationJob, tx: Transaction, reason: str | None) -> bool | None:
         secret = tx.secret(job.arn)
@@ -157,6 +264,17 @@ def _is_held(job: RotationJob, tx: Transaction) -> bool:
     another fence."""
     held = tx.rotation_job(job.arn)
     return held is not None and (held.token, held.fence) == (job.token, job.fence)
+
+
+def _reason(error: Exception) -> str:
+    """Why a function failed. Of its own words nothing: they may hold anything. Errors of our tree
+    hold no values; those of functions in processes of their own say their kind first."""
+    kind = type(error).__name__
+    if isinstance(error, FunctionFailedError):
+        return str(error)[:_SHOWN]
+    if isinstance(error, RotationStepError):
+        return f"{kind}: {error}"[:_SHOWN]
+    return kind
 
 
 def _name(job: RotationJob, outcome: str) -> str:

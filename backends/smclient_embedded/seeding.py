@@ -63,7 +63,7 @@ def read_seeds(path: Path) -> list[Seed]:
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         kind = "TOML" if path.suffix == ".toml" else "JSON"
         raise ConfigError(f"the init file {path}{where} is not {kind}") from None
-    return list(_seeds(content, path))
+    return list(seeds_of(content, path))
 
 
 def sow(service: EmbeddedService, seeds: Sequence[Seed]) -> int:
@@ -96,7 +96,7 @@ def _context(service: EmbeddedService, seed: Seed) -> RequestContext:
     return service.context(principal, seed.region)
 
 
-def _seeds(content: Any, path: Path) -> Iterator[Seed]:
+def seeds_of(content: Any, path: Path) -> Iterator[Seed]:
     if not isinstance(content, Mapping) or set(content) != {"secrets"}:
         raise ConfigError(f"the init file {path} has to have one member, 'secrets'")
     secrets = content["secrets"]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 4584
 WORKERS = 16
+ROTATING = 4
+"""How many rotations run at a time: a function that hangs does not hold up the others."""
 INLINE = frozenset({"GetSecretValue", "DescribeSecret"})
 """Point reads: over a store on this machine they take less time than a thread's hand-over."""
 
@@ -53,6 +55,8 @@ class _Options:
     max_connections: int
     init_file: Path | None
     allow_control: bool
+    allow_function_upload: bool
+    function_pythons: tuple[str, ...]
     as_json: bool
 
 
@@ -126,6 +130,18 @@ def _path(**kind: bool) -> click.Path:
     is_flag=True,
     help="Let the administrator empty the store, move the clock, make faults: /_smclient/.",
 )
+@click.option(
+    "--allow-function-upload",
+    is_flag=True,
+    help="Let the administrator register functions: code that runs here.",
+)
+@click.option(
+    "--function-python",
+    "function_pythons",
+    multiple=True,
+    metavar="PATH",
+    help="One more interpreter that such functions may name.",
+)
 @click.option("--json", "as_json", is_flag=True, help='{"endpoint","pid","key_file","ca_file"}.')
 def serve(**given: Any) -> None:
     """Serve a store as AWS Secrets Manager, until SIGTERM.
@@ -172,6 +188,7 @@ def _serve(options: _Options) -> None:
             max_body=options.max_body,
             behind_proxy=options.behind_proxy,
             open_session=service.open_session,
+            manage=_function_desk(service, options),
         )
         is_local = service.url.scheme == "embedded"
         with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
@@ -186,7 +203,9 @@ def _serve(options: _Options) -> None:
                 app,
                 listener,
                 server.Serving(
-                    tls=tls, run_due=service.run_due, max_connections=options.max_connections
+                    tls=tls,
+                    run_due=lambda: service.run_due(workers=ROTATING),
+                    max_connections=options.max_connections,
                 ),
                 on_ready=lambda: _say_ready(listener.endpoint, key_file, tls, options.as_json),
             )
@@ -228,9 +247,26 @@ def _control(service: EmbeddedService, clock: Clock, seeds: list[Seed]) -> Contr
     return control.Control(service, clock, seeds)
 
 
+def _function_desk(service: EmbeddedService, options: _Options) -> Any:
+    if not options.allow_function_upload:
+        return None
+    from smclient_embedded.function_desk import FunctionDesk
+    from smclient_embedded.functions.definition import interpreter
+
+    pythons = [interpreter(path, "--function-python") for path in options.function_pythons]
+    return FunctionDesk(service, pythons=pythons).answer
+
+
 def _refuse_open_doors(options: _Options) -> None:
     from smclient_embedded.http.hosts import is_loopback
 
+    if options.allow_function_upload and options.no_verify_signatures:
+        raise click.UsageError(
+            "--allow-function-upload needs verified signatures, as it lets whoever asks run code "
+            "here; there is no option that allows both"
+        )
+    if options.function_pythons and not options.allow_function_upload:
+        raise click.UsageError("--function-python is for --allow-function-upload")
     if is_loopback(options.host):
         return
     if options.no_verify_signatures:

@@ -24,10 +24,11 @@ from smclient_embedded.door import Door
 from smclient_embedded.events import EventBus
 from smclient_embedded.explaining import Explains
 from smclient_embedded.faults import Faults
-from smclient_embedded.functions import Handler, InProcessFunctions
+from smclient_embedded.function_host import FunctionHost
 from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
+from smclient_embedded.managed import ManagedSecrets
 from smclient_embedded.master import MasterKey, MasterKeys, recognised
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
@@ -42,7 +43,7 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
 
-class EmbeddedService(Principals, Explains, Upkeep, Watching):
+class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
     """AWS Secrets Manager in this process.
 
     Args:
@@ -64,6 +65,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
         events: who is told of what, see ``smclient_embedded.events``; ``events.flush()`` waits.
         keys: KMS keys are disabled, enabled and deleted here, see ``smclient_embedded.keys``.
         accounts: principals and their policies, see ``smclient_embedded.accounts``.
+        managed: secrets that database services own and rotate, see ``smclient_embedded.managed``.
 
     Raises:
         ConfigError, StoreError: a bad URL, a store that cannot be opened, a wrong master key.
@@ -94,7 +96,6 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
         rates = None if rate_limits is False else RateLimits(limits)
         self._clock = clock
         self.faults = Faults(clock)
-        self._functions = InProcessFunctions()
         self._store = load_store(self.url, clock=clock) if isinstance(store, str) else store
         self._closed = False
         try:
@@ -116,6 +117,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
         self.audit.listen(self.alarms.heard)
         self._directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
         self._policies = PolicyAuthoriser(self._directory)
+        self._functions = self._open_functions(clock, self._ids.uuid)
         self._door = Door(
             store=AnnouncingStore(self._store, self.audit.tell),
             master=MasterKeys(master),
@@ -140,8 +142,13 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
         self._home = Scope(self.account, self.region)
         self.keys = Keys(self._store, self._deps_for, self._home)
         self._opened = {}
+        self.managed = ManagedSecrets(self._store, self._deps_for, self._quiet_keys, self._home)
         self._scheduler = Scheduler(
-            self._door, self._deps_for, self._secrets_for, owner=self._ids.uuid()
+            self._door,
+            self._deps_for,
+            self._secrets_for,
+            self.managed.rotation(),
+            owner=self._ids.uuid(),
         )
 
     # --- asking ---------------------------------------------------------------------------------
@@ -225,23 +232,13 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
                 raise ConfigError(f"{alias} is the alias of another key already")
             return kms.create_key(alias=alias).arn
 
-    def register_function(self, name: str, handler: Handler, role: str | None = None) -> str:
-        """Make a callable a rotation function and return its ARN.
-
-        ``handler(event, context)`` is called for each step; ``context.secrets`` is a ``Backend``
-        that acts as ``role`` (a principal's ARN; the administrator unless given).
-        """
-        arn = f"arn:aws:lambda:{self.region}:{self.account}:function:{name}"
-        acting = self.principal(role)
-        self._functions.register(arn, name, handler, role or acting.arn)
-        return arn
-
     # --- running and looking ----------------------------------------------------------------------
 
-    def run_due(self) -> Done:
+    def run_due(self, *, workers: int = 1) -> Done:
         """Run the rotations and deletions (of secrets and of KMS keys) that are due now, and return
-        what was done. Writes what audit holds back and lets alarms look at the time, too."""
-        done = self._scheduler.run_due()
+        what was done; so many rotations at a time. Writes what audit holds back and lets alarms
+        look at the time, too."""
+        done = self._scheduler.run_due(workers=workers)
         self.alarms.check()
         self.audit.flush()
         return done
@@ -250,6 +247,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching):
         """Write what audit holds back and close the store. Closing twice is fine."""
         if not self._closed:
             self._closed = True
+            self._functions.close()
             self.audit.close()
             self.events.close()
             self._store.close()

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 from smclient._version import __version__
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.door import Door
-from smclient_embedded.errors import InternalServiceError, ServiceError
+from smclient_embedded.errors import AccessDeniedException, InternalServiceError, ServiceError
 from smclient_embedded.http import json11, refusals
 from smclient_embedded.http.hosts import AllowedHosts
 from smclient_embedded.http.incoming import ClientGone, Receive, Wire, whole
@@ -66,6 +66,12 @@ _LINGER_BYTES = 16 * 2**20
 _HEALTH = json.dumps({"status": "ok", "version": __version__}).encode()
 
 
+Manage = Callable[[str, dict[str, Any], RequestContext], dict[str, Any]]
+"""The end of a target of ours, its body, and who asks, to an answer."""
+
+MANAGE_PREFIX = b"smclient.Function"
+
+
 def _system_now() -> datetime:
     return datetime.now(UTC)
 
@@ -84,6 +90,8 @@ class HttpSettings:
         open_session: the key of a session by its id and token.
         now: the time that signatures are compared with. The machine's, not the service's, which
             tests move.
+        manage: does what requests with targets of our own ask, once they are verified; ``None``
+            refuses them.
     """
 
     account: str
@@ -95,6 +103,7 @@ class HttpSettings:
     behind_proxy: bool = False
     now: Callable[[], datetime] = _system_now
     open_session: Callable[[str, str], AccessKey | None] | None = None
+    manage: Manage | None = None
 
 
 class Prompt(NamedTuple):
@@ -225,6 +234,10 @@ class HttpApp:
         if kind != _CONTENT_TYPE and kind.partition(b";")[0].strip().lower() != _CONTENT_TYPE:
             raise refusals.UnknownContentType
         body = await self._body(scope, receive, wire.content_length)
+        if wire.target.startswith(MANAGE_PREFIX):
+            caller = self._caller(scope, headers, body)
+            context = self._context(scope, wire, caller, request_id)
+            return await self._managed(wire.target, body, context)
         call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
         caller = self._caller(scope, headers, body)
         context = self._context(scope, wire, caller, request_id)
@@ -236,6 +249,19 @@ class HttpApp:
             return answer
         respond = functools.partial(json11.respond, self._door, call, context)
         return await asyncio.get_running_loop().run_in_executor(self._pool, respond)
+
+    async def _managed(self, target: bytes, body: bytes, context: RequestContext) -> WireAnswer:
+        manage = self._settings.manage
+        if manage is None or self._settings.find_key is None:
+            raise AccessDeniedException(
+                "functions cannot be managed here: the server was started without "
+                "--allow-function-upload"
+            )
+        action = target.removeprefix(MANAGE_PREFIX).decode("latin-1")
+        given = json11.parsed(body)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._pool, manage, action, given, context)
+        return json11.answered(answer, context.request_id)
 
     async def _controlled(
         self, scope: Scope, receive: Receive, wire: Wire, request_id: str

@@ -58,11 +58,11 @@ def read(target: str, body: bytes, known: Container[str]) -> Call:
         SerializationException: the body is not a JSON object.
         UnknownOperationException: the target names none of the ``known`` operations.
     """
-    parsed = _parsed(body)
+    content = parsed(body)
     operation = target.removeprefix(TARGET_PREFIX)
     if operation not in known or not target.startswith(TARGET_PREFIX):
         raise UnknownOperationException(f"Unknown target {target[:_SHOWN]!r}")
-    return Call(operation, parsed)
+    return Call(operation, content)
 
 
 def respond(door: Door, call: Call, context: RequestContext, later: Later = at_once) -> WireAnswer:
@@ -72,7 +72,12 @@ def respond(door: Door, call: Call, context: RequestContext, later: Later = at_o
         result = door.call_json(call.operation, call.body, context, later)
     except ServiceError as error:
         return refusal(error, context.request_id)
-    return WireAnswer(200, _headers(context.request_id), _dump(result))
+    return answered(result, context.request_id)
+
+
+def answered(result: Any, request_id: str) -> WireAnswer:
+    """An answer as it goes out."""
+    return WireAnswer(200, _headers(request_id), _dump(result))
 
 
 def refusal(error: ServiceError, request_id: str) -> WireAnswer:
@@ -86,14 +91,15 @@ def _headers(request_id: str) -> dict[str, str]:
     return {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": request_id}
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def parsed(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises ``SerializationException``."""
     try:
-        parsed = _DECODER.decode(body.decode())
+        content = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise SerializationException("The request body is not JSON.") from None
-    if not isinstance(parsed, dict):
+    if not isinstance(content, dict):
         raise SerializationException("Start of structure expected.")
-    return parsed
+    return content
 
 
 def _no_constant(name: str) -> Any:

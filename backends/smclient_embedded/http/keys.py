@@ -70,11 +70,15 @@ def key_from_file(path: Path, principal: Principal) -> AccessKey:
     return AccessKey(access_key_id, secret, principal, token)
 
 
+def random_pair(prefix: str) -> tuple[str, str]:
+    """A random access key id, ``AKIA…`` or ``ASIA…``, and its secret."""
+    return prefix + _random(_ID_ALPHABET, 16), _random(_SECRET_ALPHABET, 40)
+
+
 def _make(path: Path) -> None:
     """Write a new pair. Whole or not at all, and never over another's."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    access_key_id = "AKIA" + _random(_ID_ALPHABET, 16)
-    secret = _random(_SECRET_ALPHABET, 40)
+    access_key_id, secret = random_pair("AKIA")
     content = (
         f"[{_SECTION}]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret}\n"
     )

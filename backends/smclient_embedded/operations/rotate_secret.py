@@ -14,10 +14,14 @@ from smclient_embedded.errors import (
     OperationNotSupported,
     token_missing,
 )
-from smclient_embedded.finding import check_own_value, find_changeable_secret
+from smclient_embedded.finding import (
+    check_own_value,
+    find_changeable_secret,
+    find_live_secret,
+)
 from smclient_embedded.following import replicate_changes
 from smclient_embedded.labels import pending_elsewhere
-from smclient_embedded.rotation.machine import begin, plan_next
+from smclient_embedded.rotation.machine import begin, is_managed, plan_next
 from smclient_embedded.store.records import RotationSettings, SecretRecord
 
 
@@ -25,7 +29,8 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     """Configure rotation and begin one. The steps run in the background, not in this call.
 
     Raises:
-        InvalidRequestException: no function, or a rotation is not complete.
+        InvalidRequestException: no function, one where the owner rotates, or a rotation is not
+            complete.
         InvalidParameterException: rules that contradict each other or are out of range.
         AccessDeniedException: the function does not exist or may not be invoked.
     """
@@ -35,14 +40,16 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     if "ClientRequestToken" not in request:  # with another code than the operations on values
         raise InvalidParameterException(str(token_missing()))
     token = request["ClientRequestToken"]
-    secret = find_changeable_secret(context, deps, request["SecretId"])
+    secret = _find(context, deps, request)
     check_own_value(secret)
     settings = _settings(secret, request)
-    if settings.function_arn is None:
+    if is_managed(secret):
+        pass  # its owner rotates it
+    elif settings.function_arn is None:
         raise InvalidRequestException(
             "No Lambda rotation function ARN is associated with this secret."
         )
-    if not deps.functions.knows(settings.function_arn):
+    elif not deps.functions.knows(settings.function_arn, deps.tx):
         raise AccessDeniedException(
             "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function "
             "policy grants access to the principal secretsmanager.amazonaws.com."
@@ -58,6 +65,19 @@ def rotate_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     begin(deps.tx, deps.keys, secret, token, now=deps.now, test_only=not at_once)
     replicate_changes(deps, secret)
     return {"ARN": secret.arn, "Name": secret.name, "VersionId": token}
+
+
+def _find(context: RequestContext, deps: Deps, request: Request) -> SecretRecord:
+    """The secret, if it may be rotated. One that its owner rotates may be by others, too, and is
+    the only change of it that they can make."""
+    secret = find_live_secret(context, deps, request["SecretId"])
+    if not is_managed(secret) or secret.primary_region is not None:
+        return find_changeable_secret(context, deps, request["SecretId"])
+    if request.get("RotationLambdaARN"):
+        raise InvalidRequestException(
+            "Rotation Lambda ARN is not supported for a service-managed secret."
+        )
+    return secret
 
 
 def _settings(secret: SecretRecord, request: Request) -> RotationSettings:

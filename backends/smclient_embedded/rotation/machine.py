@@ -15,7 +15,7 @@ from smclient.secret import AWSCURRENT, AWSPENDING
 from smclient_embedded.errors import InvalidParameterException
 from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import pending_elsewhere
-from smclient_embedded.rotation.schedule import Schedule, ScheduleError, parse
+from smclient_embedded.rotation.schedule import Schedule, ScheduleError, Window, parse
 from smclient_embedded.store.ports import Keyring, Transaction
 from smclient_embedded.store.records import (
     RotationJob,
@@ -31,6 +31,23 @@ _FIRST_RETRY = timedelta(minutes=2)
 _LAST_RETRY = timedelta(hours=1)
 _MOST_DOUBLINGS = 5  # 64 minutes: past the last retry
 _ONE_DAY = timedelta(days=1)
+
+
+MANAGED_OWNERS = frozenset({"rds", "redshift"})
+"""Services that rotate their own secrets, without a function."""
+
+
+class NotYet(Exception):
+    """A step is to be done later, and no earlier; nothing has failed."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+def is_managed(secret: SecretRecord) -> bool:
+    """Whether the service that owns a secret rotates it itself."""
+    return secret.owning_service in MANAGED_OWNERS
 
 
 def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) -> RotationSettings:
@@ -143,19 +160,44 @@ def complete(job: RotationJob, tx: Transaction, secret: SecretRecord, *, now: da
     tx.remove_rotation_job(job.arn)
 
 
+def attempt(job: RotationJob, tx: Transaction) -> RotationJob:
+    """An attempt begins: count it. The first one is told of by an event, whatever becomes of it."""
+    begun = replace(job, attempts=job.attempts + 1)
+    tx.put_rotation_job(begun)
+    return begun
+
+
 def put_off(job: RotationJob, tx: Transaction, reason: str, *, now: datetime) -> None:
     """An attempt failed: note why, let go of the lease, try again later."""
-    wait = min(_FIRST_RETRY * 2 ** min(job.attempts, _MOST_DOUBLINGS), _LAST_RETRY)
-    tx.put_rotation_job(
-        replace(
-            job,
-            attempts=job.attempts + 1,
-            due_at=now + wait,
-            owner=None,
-            leased_until=None,
-            last_error=reason,
-        )
-    )
+    secret = tx.secret(job.arn)
+    doublings = min(max(job.attempts - 1, 0), _MOST_DOUBLINGS)
+    at = now + min(_FIRST_RETRY * 2**doublings, _LAST_RETRY)
+    if secret is not None and secret.rotation is not None:
+        at = retry_at(job, secret.rotation, at, now=now)
+    tx.put_rotation_job(replace(job, due_at=at, owner=None, leased_until=None, last_error=reason))
+
+
+def retry_at(
+    job: RotationJob, settings: RotationSettings, at: datetime, *, now: datetime
+) -> datetime:
+    """When an attempt that failed is made again: a rotation of the schedule inside its windows
+    only, in the next one if ``at`` is past the end of this one. One asked for by RotateSecret is no
+    window's."""
+    opened, ends = settings.next_rotation_at, settings.window_ends_at
+    schedule = _schedule(settings)
+    if schedule is None or opened is None or ends is None or job.asked_at < opened:
+        return at
+    window = Window(opened, ends)
+    if window.end <= now:  # an earlier window passed by without success
+        window = schedule.next_window(now, window.start)
+    if at < window.end:
+        return max(at, window.start)
+    return schedule.next_window(window.end, window.start).start
+
+
+def pause(job: RotationJob, tx: Transaction, at: datetime) -> None:
+    """The next step is not due before then; nobody need hold the job until it is."""
+    tx.put_rotation_job(replace(job, due_at=at, owner=None, leased_until=None))
 
 
 def wait(job: RotationJob, tx: Transaction, *, now: datetime) -> None:

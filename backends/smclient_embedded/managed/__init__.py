@@ -1,0 +1,12 @@
+"""Managed rotation: secrets that RDS, Aurora, DocumentDB and Redshift own and rotate themselves.
+
+kinds      what the kinds are called, tagged and planned     passwords  who sets the password
+rotation   the four steps                                    secrets    ``service.managed``
+"""
+
+from smclient_embedded.managed.kinds import KINDS, OWNERS, Kind
+from smclient_embedded.managed.passwords import SetsPasswords
+from smclient_embedded.managed.rotation import ManagedRotation
+from smclient_embedded.managed.secrets import ManagedSecrets
+
+__all__ = ["KINDS", "OWNERS", "Kind", "ManagedRotation", "ManagedSecrets", "SetsPasswords"]
