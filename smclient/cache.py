@@ -161,6 +161,11 @@ class SecretCache:
         with self._lock:
             return iter(list(self._entries))
 
+    def values(self) -> list[SecretValue]:
+        """Every value that is held, of every stage."""
+        with self._lock:
+            return [held.value for entry in self._entries.values() for held in entry.held.values()]
+
     # --- writing --------------------------------------------------------------------------------
 
     def store(

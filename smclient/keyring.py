@@ -1,0 +1,193 @@
+"""``KeyRing``: the keys that signatures may have been made with, so that rotating a signing key
+ends no session.
+
+AWSCURRENT signs. AWSPENDING and AWSPREVIOUS verify too: another process may have seen the rotation
+earlier or later than this one. A signature that none of them made is a reason to look once more, as
+often as ``Allowance`` lets strangers' forged cookies cause calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from smclient import references
+from smclient.client import SecretsClient
+from smclient.errors import ConfigError, ResourceNotFoundError, SmclientError
+from smclient.forking import survive_fork
+from smclient.refresh import may_serve_stale
+from smclient.secret import AWSPENDING, AWSPREVIOUS, SecretRef, SecretValue
+
+OTHER_STAGES = (AWSPENDING, AWSPREVIOUS)
+RETRY = 10.0
+"""Seconds until the other keys are looked for again after that failed for a while."""
+BURST = 5
+EVERY = 10.0
+"""Looks that bad signatures may cause: so many at once, then one each so many seconds."""
+
+Key = str | bytes
+
+
+class Allowance:
+    """So many at once, then one each ``every`` seconds. Pure: time comes in."""
+
+    def __init__(self, burst: int = BURST, every: float = EVERY) -> None:
+        self._burst = burst
+        self._every = every
+        self._left = float(burst)
+        self._at: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed at ``now`` (monotonic seconds)."""
+        if self._at is not None:
+            self._left = min(self._burst, self._left + (now - self._at) / self._every)
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the other stages showed, beside which AWSCURRENT. Never changes."""
+
+    version_id: str
+    current: Key
+    others: tuple[Key, ...]
+    due_at: float
+
+    def __repr__(self) -> str:
+        return f"_Look({self.version_id!r}, {len(self.others)} other keys)"
+
+
+class KeyRing:
+    """The keys of one reference: the current one, and those that signatures may still carry.
+
+    Args:
+        client: reads the secret; its ``ttl`` is also how often the other stages are looked at.
+        reference: names AWSCURRENT of one secret, with or without a key of its JSON.
+        stages: the other staging labels whose keys verify. None: only AWSCURRENT does.
+
+    Raises:
+        ConfigError: the reference names a version or another stage, or is a longer text.
+        InvalidReferenceError: it is none.
+    """
+
+    def __init__(
+        self,
+        client: SecretsClient,
+        reference: str | references.AnyReference,
+        *,
+        stages: Iterable[str] = OTHER_STAGES,
+    ) -> None:
+        parsed = references.parse(reference) if isinstance(reference, str) else reference
+        if not isinstance(parsed, references.Reference) or not parsed.ref.is_current:
+            raise ConfigError(
+                f"a key ring follows AWSCURRENT of one secret; {str(parsed)!r} is not that"
+            )
+        self.reference = parsed
+        self._client = client
+        self._stages = tuple(stages)
+        self._monotonic = client._clock.monotonic
+        self._lock = threading.Lock()
+        self._last: _Look | None = None
+        self._allowance = Allowance()
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """A thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
+    def current(self) -> Key:
+        """The key that signs: AWSCURRENT, as the client holds it.
+
+        Raises:
+            What ``SecretsClient.get`` raises; SecretContentError if the key is absent.
+        """
+        return self._key(self._client.get(self.reference.ref.secret_id))
+
+    def others(self) -> tuple[Key, ...]:
+        """The keys that verify beside the current one, newest first, none twice.
+
+        Asks the backend once a ``ttl``, and after AWSCURRENT moved. What cannot be read now (the
+        backend is away) is kept from the last look; a stage that is absent or denied has no key.
+        """
+        value = self._client.get(self.reference.ref.secret_id)
+        current = self._key(value)
+        look, now = self._last, self._monotonic()
+        if look is None or look.version_id != value.version_id or now >= look.due_at:
+            look = self._look_unless_busy(value, current, now)
+        return _distinct((look.current, *look.others), but=current)
+
+    def keys(self) -> list[Key]:
+        """``current`` first, then ``others``."""
+        return [self.current(), *self.others()]
+
+    def would_wait(self) -> bool:
+        """Whether ``keys`` might ask the backend before it answers; for event loops."""
+        held = self._client._reader.may_serve(self.reference.ref)
+        look = self._last
+        return not held or look is None or self._monotonic() >= look.due_at
+
+    def look_again(self) -> bool:
+        """A signature fits no key: fetch AWSCURRENT now, if that is allowed again. One call.
+
+        Returns whether the ring changed, so that verifying once more makes sense. Raises nothing of
+        the backend's: the signature is bad then, as it was.
+        """
+        with self._lock:
+            if not self._allowance.take(self._monotonic()):
+                return False
+        before = self._last
+        try:
+            value = self._client.refresh(self.reference.ref.secret_id)
+        except SmclientError:
+            return False
+        if before is not None and before.version_id == value.version_id:
+            return False
+        self.others()
+        return True
+
+    def __repr__(self) -> str:
+        return f"KeyRing({str(self.reference)!r})"
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _look_unless_busy(self, value: SecretValue, current: Key, now: float) -> _Look:
+        """Look at the other stages; while another thread does, go on with what is known."""
+        if self._last is not None and not self._lock.acquire(blocking=False):
+            return self._last
+        if self._last is None:
+            self._lock.acquire()
+        try:
+            look = self._last
+            if look is None or look.version_id != value.version_id or now >= look.due_at:
+                look = self._last = self._look(value, current, now, look)
+            return look
+        finally:
+            self._lock.release()
+
+    def _look(self, value: SecretValue, current: Key, now: float, last: _Look | None) -> _Look:
+        found: list[Key] = []
+        wait = self._client.config.ttl
+        for stage in self._stages:
+            ref = SecretRef(self.reference.ref.secret_id, version_stage=stage)
+            try:
+                found.append(self._key(self._client.get(ref.secret_id, version_stage=stage)))
+            except ResourceNotFoundError:
+                continue  # no version has that label: the usual state of AWSPENDING
+            except SmclientError as error:
+                if may_serve_stale(error):
+                    wait = min(wait, RETRY)
+                    found += [last.current, *last.others] if last is not None else []
+        return _Look(value.version_id, current, _distinct(found, but=current), now + wait)
+
+    def _key(self, value: SecretValue) -> Key:
+        found = references.pick(value, self.reference)
+        return found if isinstance(found, bytes) else references.as_text(found, self.reference)
+
+
+def _distinct(keys: Iterable[Key], *, but: Key) -> tuple[Key, ...]:
+    return tuple(key for key in dict.fromkeys(keys) if key and key != but)
