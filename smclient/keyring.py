@@ -82,12 +82,7 @@ class KeyRing:
         *,
         stages: Iterable[str] = OTHER_STAGES,
     ) -> None:
-        parsed = references.parse(reference) if isinstance(reference, str) else reference
-        if not isinstance(parsed, references.Reference) or not parsed.ref.is_current:
-            raise ConfigError(
-                f"a key ring follows AWSCURRENT of one secret; {str(parsed)!r} is not that"
-            )
-        self.reference = parsed
+        self.reference = followed(reference)
         self._client = client
         self._stages = tuple(stages)
         self._monotonic = client._clock.monotonic
@@ -187,6 +182,20 @@ class KeyRing:
     def _key(self, value: SecretValue) -> Key:
         found = references.pick(value, self.reference)
         return found if isinstance(found, bytes) else references.as_text(found, self.reference)
+
+
+def followed(reference: str | references.AnyReference) -> references.Reference:
+    """The reference, if a key ring can follow it.
+
+    Raises:
+        InvalidReferenceError, ConfigError: see ``KeyRing``.
+    """
+    parsed = references.parse(reference) if isinstance(reference, str) else reference
+    if not isinstance(parsed, references.Reference) or not parsed.ref.is_current:
+        raise ConfigError(
+            f"a key ring follows AWSCURRENT of one secret; {str(parsed)!r} is not that"
+        )
+    return parsed
 
 
 def _distinct(keys: Iterable[Key], *, but: Key) -> tuple[Key, ...]:
