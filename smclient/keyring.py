@@ -87,13 +87,15 @@ class KeyRing:
         self._stages = tuple(stages)
         self._monotonic = client._clock.monotonic
         self._lock = threading.Lock()
+        self._again = threading.Lock()
         self._last: _Look | None = None
         self._allowance = Allowance()
         survive_fork(self)
 
     def after_fork(self) -> None:
-        """A thread of the parent may have held the lock."""
+        """Threads of the parent may have held the locks."""
         self._lock = threading.Lock()
+        self._again = threading.Lock()
 
     def current(self) -> Key:
         """The key that signs: AWSCURRENT, as the client holds it.
@@ -104,21 +106,25 @@ class KeyRing:
         return self._key(self._client.get(self.reference.ref.secret_id))
 
     def others(self) -> tuple[Key, ...]:
-        """The keys that verify beside the current one, newest first, none twice.
+        """The keys that verify beside the current one, newest first, none twice."""
+        return tuple(self.keys()[1:])
 
-        Asks the backend once a ``ttl``, and after AWSCURRENT moved. What cannot be read now (the
-        backend is away) is kept from the last look; a stage that is absent or denied has no key.
+    def keys(self) -> list[Key]:
+        """``current`` first, then those that verify beside it, all of one moment.
+
+        Asks the backend for the others once a ``ttl``, and after AWSCURRENT moved. What cannot be
+        read now (the backend is away) is kept from the last look; a stage that is absent or denied
+        has no key.
+
+        Raises:
+            As ``current``.
         """
         value = self._client.get(self.reference.ref.secret_id)
         current = self._key(value)
         look, now = self._last, self._monotonic()
         if look is None or look.version_id != value.version_id or now >= look.due_at:
             look = self._look_unless_busy(value, current, now)
-        return _distinct((look.current, *look.others), but=current)
-
-    def keys(self) -> list[Key]:
-        """``current`` first, then ``others``."""
-        return [self.current(), *self.others()]
+        return [current, *_distinct((look.current, *look.others), but=current)]
 
     def would_wait(self) -> bool:
         """Whether ``keys`` might ask the backend before it answers; for event loops."""
@@ -126,24 +132,21 @@ class KeyRing:
         look = self._last
         return not held or look is None or self._monotonic() >= look.due_at
 
-    def look_again(self) -> bool:
-        """A signature fits no key: fetch AWSCURRENT now, if that is allowed again. One call.
+    def look_again(self, tried: Iterable[Key]) -> bool:
+        """A signature fits none of these keys: is there another by now? If not, AWSCURRENT is
+        fetched, where that is allowed again: one call, whoever else asks meanwhile.
 
-        Returns whether the ring changed, so that verifying once more makes sense. Raises nothing of
-        the backend's: the signature is bad then, as it was.
+        Returns whether ``keys`` has one that was not tried, so that verifying once more makes
+        sense. Raises nothing of the backend's: the signature is bad then, as it was.
         """
-        with self._lock:
-            if not self._allowance.take(self._monotonic()):
+        known = frozenset(tried)
+        with self._again:  # whoever waits here profits from the call of whoever was first
+            try:
+                if known.issuperset(self.keys()) and self._allowance.take(self._monotonic()):
+                    self._client.refresh(self.reference.ref.secret_id)
+                return not known.issuperset(self.keys())
+            except SmclientError:
                 return False
-        before = self._last
-        try:
-            value = self._client.refresh(self.reference.ref.secret_id)
-        except SmclientError:
-            return False
-        if before is not None and before.version_id == value.version_id:
-            return False
-        self.others()
-        return True
 
     def __repr__(self) -> str:
         return f"KeyRing({str(self.reference)!r})"

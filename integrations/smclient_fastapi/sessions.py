@@ -73,7 +73,7 @@ class KeyRingSessionMiddleware(SessionMiddleware):
         cookie = connection.cookies.get(self.session_cookie)
         if cookie is None or self._fits(cookie):
             return
-        if await asyncio.to_thread(ring.look_again):
+        if await asyncio.to_thread(ring.look_again, _keys.get()):
             _keys.set(ring.keys())
 
     def _fits(self, cookie: str) -> bool:

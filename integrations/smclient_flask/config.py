@@ -39,8 +39,9 @@ class LiveConfig(Config):
     _ring: tuple[str, KeyRing] | None = None
 
     def __getitem__(self, key: str) -> Any:
-        value = self._live(key, super().__getitem__(key), 0)
-        return self._with_ring(value) if key == FALLBACKS else value
+        if key == FALLBACKS and key in self:
+            return self._all_fallbacks()
+        return self._live(key, super().__getitem__(key), 0)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, resolved; ``default`` if there is none."""
@@ -116,26 +117,35 @@ class LiveConfig(Config):
         return self._ring[1]
 
     def session_keys(self) -> list[Key]:
-        """The keys of sessions as itsdangerous wants them, the one that signs last.
+        """The keys of sessions as itsdangerous wants them, the one that signs last; those of the
+        ring are of one moment.
 
         Raises:
             SecretConfigError
         """
-        return [*(self.get(FALLBACKS) or ()), self[SECRET_KEY]]
+        ring = self.key_ring()
+        if ring is None:
+            return [*(self.get(FALLBACKS) or ()), self[SECRET_KEY]]
+        return [*(self._own_fallbacks() or ()), *reversed(self._ring_keys(ring))]
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _with_ring(self, fallbacks: Any) -> Any:
-        if isinstance(fallbacks, str | bytes):
-            fallbacks = [fallbacks]  # Flask would take each character for a key
-        ring = self.key_ring()
-        if ring is None:
-            return fallbacks
+    def _all_fallbacks(self) -> Any:
+        own, ring = self._own_fallbacks(), self.key_ring()
+        others = [] if ring is None else self._ring_keys(ring)[:0:-1]
+        return [*(own or ()), *others] if others else own
+
+    def _own_fallbacks(self) -> Any:
+        """The app's own, resolved: a list, or what it is if that is none."""
+        found = self._live(FALLBACKS, super().get(FALLBACKS), 0)
+        return [found] if isinstance(found, str | bytes) else found  # not each character of it
+
+    def _ring_keys(self, ring: KeyRing) -> list[Key]:
+        """The current key first."""
         try:
-            others = [hide(key) for key in reversed(ring.others())]
+            return list(map(hide, ring.keys()))
         except SmclientError as error:
             raise SecretConfigError(told(SECRET_KEY, ring.reference, error)) from error
-        return [*(fallbacks or ()), *others] if others else fallbacks
 
     def _live(self, where: str, value: Any, depth: int) -> Any:
         if isinstance(value, str):

@@ -29,8 +29,9 @@ class KeyRingSessionInterface(SecureCookieSessionInterface):
 
 class _RingSerializer(URLSafeTimedSerializer):
     def __init__(self, config: LiveConfig, interface: SecureCookieSessionInterface) -> None:
+        self._tried = config.session_keys()
         super().__init__(
-            config.session_keys(),  # type: ignore[arg-type]  # typed as all text or all bytes
+            self._tried,  # type: ignore[arg-type]  # typed as all text or all bytes
             salt=interface.salt,
             serializer=interface.serializer,
             signer_kwargs={
@@ -47,7 +48,7 @@ class _RingSerializer(URLSafeTimedSerializer):
             raise  # well signed: no other key would make it younger
         except BadSignature:
             ring = self._config.key_ring()
-            if ring is None or not ring.look_again():
+            if ring is None or not ring.look_again(self._tried):
                 raise
         self.secret_keys = [want_bytes(key) for key in self._config.session_keys()]
         return super().loads(s, *args, **kwargs)

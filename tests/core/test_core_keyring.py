@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -34,6 +35,11 @@ def backend() -> FakeBackend:
 def ring(backend: FakeBackend, clock: FakeClock) -> KeyRing:
     client = SecretsClient(backend, ttl=TTL, jitter=0.0, clock=clock, worker=Inline())
     return KeyRing(client, "secret://prod/web#key")
+
+
+def look_again(ring: KeyRing) -> bool:
+    """As after a signature that fits no key of this moment."""
+    return ring.look_again(ring.keys())
 
 
 def test_a_secret_with_one_version_has_one_key(ring: KeyRing) -> None:
@@ -122,9 +128,30 @@ def test_a_bad_signature_makes_the_ring_look_again(backend: FakeBackend, ring: K
     ring.keys()
     backend.put("prod/web", {"key": "two"})
     assert ring.keys() == ["one"]
-    assert ring.look_again()
+    assert look_again(ring)
     assert ring.keys() == ["two", "one"]
-    assert not ring.look_again()
+    assert not look_again(ring)
+
+
+def test_keys_that_came_meanwhile_cost_no_call(backend: FakeBackend, ring: KeyRing) -> None:
+    """Whoever tried the keys of a moment ago tries those of now."""
+    tried = ring.keys()
+    backend.put("prod/web", {"key": "two"})
+    assert ring.look_again(tried)
+    calls = len(backend.calls)
+    assert ring.look_again(tried)
+    assert len(backend.calls) == calls
+
+
+def test_many_bad_signatures_at_once_share_one_call(backend: FakeBackend, ring: KeyRing) -> None:
+    """A rotation under load: all of them find the new key, however small the allowance."""
+    tried = ring.keys()
+    backend.put("prod/web", {"key": "two"})
+    before = len(backend.calls)
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda _: ring.look_again(tried), range(64)))
+    assert all(found)
+    assert len(backend.calls) - before == 3  # the current key once, and the two other stages
 
 
 def test_forged_signatures_cause_few_calls(
@@ -133,11 +160,11 @@ def test_forged_signatures_cause_few_calls(
     """A burst, then one in a while."""
     ring.keys()
     calls = len(backend.calls)
-    assert not any(ring.look_again() for _ in range(100))
+    assert not any(look_again(ring) for _ in range(100))
     assert len(backend.calls) == calls + BURST
     clock.advance(EVERY)
     for _ in range(100):
-        ring.look_again()
+        look_again(ring)
     assert len(backend.calls) == calls + BURST + 1
 
 
@@ -145,7 +172,7 @@ def test_an_outage_makes_a_bad_signature_no_worse(backend: FakeBackend, ring: Ke
     """It is bad, and nothing is raised."""
     ring.keys()
     backend.fail_with(BackendUnavailableError("no answer"), times=None)
-    assert not ring.look_again()
+    assert not look_again(ring)
     assert ring.keys() == ["one"]
 
 
@@ -194,10 +221,10 @@ def test_a_child_of_a_busy_parent_is_not_blocked(backend: FakeBackend, ring: Key
     """The lock that a thread of the parent held at the fork is a new one in the child."""
     ring.keys()
     backend.put("prod/web", {"key": "two"})
-    with ring._lock:
+    with ring._lock, ring._again:
         child = os.fork()
         if child == 0:
-            os._exit(0 if ring.look_again() else 1)
+            os._exit(0 if look_again(ring) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
