@@ -132,16 +132,17 @@ class KeyRing:
         look = self._last
         return not held or look is None or self._monotonic() >= look.due_at
 
-    def look_again(self, tried: Iterable[Key]) -> bool:
-        """A signature fits none of these keys: is there another by now? If not, AWSCURRENT is
-        fetched, where that is allowed again: one call, whoever else asks meanwhile.
+    def look_again(self, tried: Iterable[Key] | None = None) -> bool:
+        """A signature fits none of these keys (default: those of now): is there another by now? If
+        not, AWSCURRENT is fetched, where that is allowed again: one call, whoever else asks
+        meanwhile.
 
         Returns whether ``keys`` has one that was not tried, so that verifying once more makes
         sense. Raises nothing of the backend's: the signature is bad then, as it was.
         """
-        known = frozenset(tried)
         with self._again:  # whoever waits here profits from the call of whoever was first
             try:
+                known = frozenset(self.keys() if tried is None else tried)
                 if known.issuperset(self.keys()) and self._allowance.take(self._monotonic()):
                     self._client.refresh(self.reference.ref.secret_id)
                 return not known.issuperset(self.keys())
