@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs bench clean
+.PHONY: demo test lint types frameworks docs bench clean
 
 demo: $(VENV)/.demo ## rotations under load on a real PostgreSQL
 	@$(BIN)/smclient demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.dev ## style, and who may import whom
 types: $(VENV)/.dev ## mypy --strict, and basedpyright on the public API
 	@$(BIN)/mypy && $(BIN)/mypy tests/typing && $(BIN)/basedpyright
 
+frameworks: $(VENV)/.dev ## the other integrations under every version that they support
+	@$(BIN)/python tests/integrations/environments.py
+
 docs: $(VENV)/.dev ## run every example in the documentation
 	@$(BIN)/python -m pytest tests/packaging -k docs
 
@@ -26,7 +29,7 @@ bench: $(VENV)/.dev ## ratios beside the peers; see benchmarks/README.md
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-frameworks build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "smclient needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3"; exit 2; }

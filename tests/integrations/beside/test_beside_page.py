@@ -30,7 +30,7 @@ def block(title: str) -> str:
 def run(title: str, **names: Any) -> dict[str, Any]:
     """What a block leaves behind."""
     space: dict[str, Any] = {"__name__": "page", **names}
-    exec(compile(block(title), f"{PAGE}:{title}", "exec"), space)
+    exec(compile(block(title), f"{PAGE}:{title}", "exec", dont_inherit=True), space)
     return space
 
 
