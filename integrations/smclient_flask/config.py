@@ -39,7 +39,7 @@ class LiveConfig(Config):
     _ring: tuple[str, KeyRing] | None = None
 
     def __getitem__(self, key: str) -> Any:
-        if key == FALLBACKS and key in self:
+        if key == FALLBACKS and (key in self or self.key_ring() is not None):
             return self._all_fallbacks()
         return self._live(key, super().__getitem__(key), 0)
 

@@ -15,13 +15,20 @@ TTL, MAX_STALE = 1.0, 2.0
 WORKERS = 3
 
 
-@pytest.mark.parametrize("name", ["flask", "fastapi"])
+@pytest.mark.parametrize(
+    ("name", "environ"),
+    [
+        ("flask", {}),
+        ("flask", {"GUNICORN_CMD_ARGS": "--preload"}),  # the app is made before the fork
+        ("fastapi", {}),
+    ],
+)
 def test_rotations_reach_every_worker_and_nobody_notices(
-    name: str, tmp_path: Path, postgres: PostgresServer
+    name: str, environ: dict[str, str], tmp_path: Path, postgres: PostgresServer
 ) -> None:
     """No request fails, so no login to the database does, with its window held open; no session
     ends, whichever worker signed or verifies; no worker shows a message past its time."""
-    settings = {"SMCLIENT_TTL": str(TTL), "SMCLIENT_MAX_STALE": str(MAX_STALE)}
+    settings = {"SMCLIENT_TTL": str(TTL), "SMCLIENT_MAX_STALE": str(MAX_STALE), **environ}
     changed: list[tuple[float, str]] = []
     with (
         Example(name, tmp_path, workers=WORKERS, **settings) as example,
