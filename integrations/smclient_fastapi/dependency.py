@@ -1,6 +1,7 @@
-"""``Secret``: a dependency that gives what a reference says now."""
+"""``Secret``: a dependency that gives what a reference says now.
 
-from __future__ import annotations
+Annotations are objects here, not text: older FastAPIs do not resolve those of a callable object.
+"""
 
 import logging
 from typing import Any

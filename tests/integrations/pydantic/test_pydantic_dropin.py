@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
-import pydantic_settings
 import pytest
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import AWSSecretsManagerSettingsSource as Builtin
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings.sources.providers.aws import import_aws_secrets_manager
 
 from smclient.testing import FakeBackend
 from smclient_embedded import EmbeddedService
 from smclient_pydantic import AWSSecretsManagerSettingsSource
+
+
+def builtin_is_whole() -> bool:
+    """Whether the installed version has the source that ours stands in for."""
+    try:
+        import_aws_secrets_manager()
+    except ImportError:
+        return False
+    return "version_id" in inspect.signature(Builtin).parameters
 
 
 class Inner(BaseModel):
@@ -59,6 +70,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedService]:
         yield service
 
 
+@pytest.mark.skipif(
+    not builtin_is_whole(),
+    reason="the built-in of this version takes other arguments, or needs packages for its types",
+)
 @pytest.mark.parametrize(
     ("arguments", "secret"),
     [
@@ -80,12 +95,11 @@ def test_it_does_what_the_built_in_does(
     import json
 
     boto3.client("secretsmanager").create_secret(Name="prod/one", SecretString=json.dumps(secret))
-    builtin = pydantic_settings.AWSSecretsManagerSettingsSource
     ours = settings_with(
         AWSSecretsManagerSettingsSource,
         **{"client": None if "region_name" in arguments else _client(aws), **arguments},
     )
-    expected = settings_with(builtin, **arguments)()
+    expected = settings_with(Builtin, **arguments)()
     assert _outside(ours).model_dump() == expected.model_dump()
 
 
