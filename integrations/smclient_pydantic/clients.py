@@ -20,7 +20,7 @@ class _Clients:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._clients: dict[ClientConfig, SecretsClient] = {}
+        self._clients: list[tuple[ClientConfig, SecretsClient]] = []
         survive_fork(self)
 
     def after_fork(self) -> None:
@@ -28,10 +28,12 @@ class _Clients:
 
     def get(self, config: ClientConfig) -> SecretsClient:
         with self._lock:
-            found = self._clients.get(config)
-            if found is None:
-                found = self._clients[config] = SecretsClient.from_config(config)
-            return found
+            for known, client in self._clients:
+                if known == config:
+                    return client
+            made = SecretsClient.from_config(config)
+            self._clients.append((config, made))
+            return made
 
 
 _clients = _Clients()

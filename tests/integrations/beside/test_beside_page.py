@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from smclient import AWSPENDING, AsyncSecretsClient, SecretsClient
 from smclient.report import otel, prometheus
 from smclient.testing import FakeBackend
-from smclient_demo.scripted_mongo import ScriptedMongo
 
 PAGE = Path(__file__).parents[3] / "docs" / "beside.md"
 
@@ -91,7 +90,8 @@ def test_pymongos_client_is_swapped_after_a_rotation(
     backend: FakeBackend, client: SecretsClient
 ) -> None:
     """The same one meanwhile; and the pending version wins in the window."""
-    with ScriptedMongo() as server:
+    script = pytest.importorskip("smclient_demo.scripted_mongo")  # no real one can be had
+    with script.ScriptedMongo() as server:
         login = {"host": server.host, "port": server.port, "username": "app"}
         server.create_user("app", "first", "readWrite")
         backend.put("prod/mongo", {**login, "password": "first"})
