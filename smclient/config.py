@@ -26,6 +26,7 @@ NOT_CLIENT_SETTINGS = frozenset(
         "SMCLIENT_PASSPHRASE",
         "SMCLIENT_PG_BIN",
         "SMCLIENT_SECRET_KEY",
+        "SMCLIENT_SESSION_STAGES",
         "SMCLIENT_STATE_DIR",
     }
 )

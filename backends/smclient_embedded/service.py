@@ -34,6 +34,7 @@ from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
 from smclient_embedded.principals import Principals
 from smclient_embedded.quotas import Quotas, RateLimits
+from smclient_embedded.reopening import ReopenedBackend
 from smclient_embedded.scheduler import Done, Scheduler
 from smclient_embedded.store import Scope, Store, Transaction, load_store
 from smclient_embedded.upkeep import Upkeep
@@ -298,11 +299,17 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
 
 
 def open_backend(url: BackendUrl, *, clock: Clock) -> Backend:
-    """Entry point of ``embedded:``: a service of its own, closed with the backend."""
-    service = EmbeddedService(url.text, clock=clock)
-    try:
-        principal = service.principal(url.options.get("principal"))
-    except BaseException:
-        service.close()
-        raise
-    return service._backend(principal, service.region, close=service.close)
+    """Entry point of ``embedded:``: a service of its own, closed with the backend. Over a store
+    that outlives the process, it is opened anew in a forked child."""
+
+    def open_one() -> Backend:
+        service = EmbeddedService(url.text, clock=clock)
+        try:
+            principal = service.principal(url.options.get("principal"))
+        except BaseException:
+            service.close()
+            raise
+        return service._backend(principal, service.region, close=service.close)
+
+    in_memory = url.scheme == "embedded" and not url.path
+    return open_one() if in_memory else ReopenedBackend(open_one)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smclient import AWSPENDING, Usage
 from smclient_demo.app import make_app, make_engine
@@ -75,14 +76,15 @@ def run(*, rotations: int, hold: float, threads: int, tell: Tell) -> Result:
             tell(f"main run: {threads} threads, {rotations} rotations, window {hold} s")
             main = _part(scene, {}, rotations, threads, tell)
             tell("control run: the same with the ladder off, one rotation")
-            control = _part(scene, {"ladder": ("AWSCURRENT",)}, 1, threads, tell)
+            off = {"ladder": ("AWSCURRENT",), "login_wait": 0.0}
+            control = _part(scene, off, 1, threads, tell)
         finally:
             scene.close()
     return Result(main, control)
 
 
 def _part(
-    scene: Scene, settings: dict[str, tuple[str, ...]], rotations: int, threads: int, tell: Tell
+    scene: Scene, settings: Mapping[str, Any], rotations: int, threads: int, tell: Tell
 ) -> Part:
     client = scene.client(**settings)
     engine = make_engine(scene.server.host, scene.server.port, client)

@@ -2,94 +2,52 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Config, Flask, current_app
+from flask import Flask, current_app
+from flask.sessions import SecureCookieSessionInterface
 
-from smclient import ClientConfig, ConfigError, SecretsClient, SmclientError
-from smclient.references import AnyReference, find, is_reference
+from smclient import ClientConfig, ConfigError, SecretsClient, SmclientError, TransientError
+from smclient.config import NOT_CLIENT_SETTINGS
+from smclient.keyring import OTHER_STAGES
+from smclient.references import AnyReference, Reference
+from smclient_flask.config import LiveConfig, SecretConfigError, told
+from smclient_flask.sessions import KeyRingSessionInterface
+from smclient_flask.signals import send_for
 
 EXTENSION = "smclient"
 LAZY = "SMCLIENT_LAZY"
+SESSION_STAGES = "SMCLIENT_SESSION_STAGES"
 _PREFIX = "SMCLIENT_"
-
-
-class SecretConfigError(ConfigError):
-    """A reference in ``app.config`` cannot be resolved; names the setting and the reference."""
-
-
-class LiveConfig(Config):
-    """Config whose references are resolved when they are read. What it holds are the references,
-    so ``dict(config)`` and ``repr(config)`` show no value."""
-
-    secrets_client: SecretsClient
-
-    def __getitem__(self, key: str) -> Any:
-        value = super().__getitem__(key)
-        return self._live(key, value)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value, resolved; ``default`` if there is none."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
-
-    def get_namespace(
-        self, namespace: str, lowercase: bool = True, trim_namespace: bool = True
-    ) -> dict[str, Any]:
-        """Flask's ``get_namespace`` with values resolved."""
-        found: dict[str, Any] = {}
-        for key in self:
-            if key.startswith(namespace):
-                short = key[len(namespace) :] if trim_namespace else key
-                found[short.lower() if lowercase else short] = self[key]
-        return found
-
-    def references(self) -> dict[str, AnyReference]:
-        """Setting to reference, for every setting that is one.
-
-        Raises:
-            SecretConfigError: a setting looks like a reference and is a bad one.
-        """
-        found: dict[str, AnyReference] = {}
-        for key in self:
-            value = super().__getitem__(key)
-            if isinstance(value, str) and is_reference(value):
-                reference = _parsed(key, value)
-                if reference is not None:
-                    found[key] = reference
-        return found
-
-    def _live(self, key: str, value: Any) -> Any:
-        if not isinstance(value, str) or not is_reference(value):
-            return value
-        reference = _parsed(key, value)
-        if reference is None:
-            return value
-        try:
-            return self.secrets_client.resolve(reference)
-        except SmclientError as error:
-            raise SecretConfigError(f"app.config[{key!r}] = {value!r}: {error}") from error
-
-
-def _parsed(key: str, value: str) -> AnyReference | None:
-    try:
-        return find(value)
-    except SmclientError as error:
-        raise SecretConfigError(f"app.config[{key!r}]: {error}") from error
 
 
 class Secrets:
     """The extension: ``Secrets().init_app(app)`` or ``Secrets(app)``.
 
     Settings are the client's own with ``SMCLIENT_`` before them (``SMCLIENT_BACKEND``,
-    ``SMCLIENT_TTL``, …), and ``SMCLIENT_LAZY``: read the secrets when they are used, not now.
-    One ``Secrets`` serves many apps; each has its client in ``app.extensions["smclient"]``.
+    ``SMCLIENT_TTL``, …), from ``app.config``, else from the environment; and two more:
+    ``SMCLIENT_LAZY``, read the secrets when they are used, not now; ``SMCLIENT_SESSION_STAGES``,
+    the labels beside AWSCURRENT whose session keys verify (AWSPENDING and AWSPREVIOUS; none ends
+    all sessions at a rotation). One ``Secrets`` serves many apps; each has its client in
+    ``app.extensions["smclient"]``.
+
+    Args:
+        app: what ``init_app`` is called with at once.
+        client: read through this one, in every app, instead of one for each.
+        cli_group: name of the group of ``flask`` commands; None for no commands.
     """
 
-    def __init__(self, app: Flask | None = None, *, client: SecretsClient | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        client: SecretsClient | None = None,
+        cli_group: str | None = "secrets",
+    ) -> None:
         self._given = client
+        self._cli_group = cli_group
         if app is not None:
             self.init_app(app)
 
@@ -97,23 +55,31 @@ class Secrets:
         """Make the config of an app live, and read what it refers to in one batch.
 
         Raises:
-            UnknownSettingError, ConfigError: a setting with our prefix is wrong.
-            SecretConfigError: a reference is bad, or, unless lazy, cannot be resolved.
+            UnknownSettingError, ConfigError: a setting with our prefix is wrong, or this app has
+                the extension already.
+            SecretConfigError: references are bad or, unless lazy, cannot be resolved; it names all.
         """
-        ours = {k: v for k, v in app.config.items() if k.startswith(_PREFIX) and k != LAZY}
-        settings = ClientConfig.from_mapping(ours)  # a typo is an error beside a given client too
+        if EXTENSION in app.extensions:
+            raise ConfigError(f"app {app.name!r} has the Secrets extension already")
+        settings = ClientConfig.from_mapping(_settings(app.config))  # also beside a given client
+        stages = _stages(app.config.get(SESSION_STAGES, OTHER_STAGES))
         client = self._given or SecretsClient.from_config(settings)
         app.config.__class__ = LiveConfig
         config = app.config
         assert isinstance(config, LiveConfig)
         config.secrets_client = client
+        config.session_stages = stages
         app.extensions[EXTENSION] = client
-        references = config.references()
-        if references and not app.config.get(LAZY, False):
-            wanted = [ref for reference in references.values() for ref in reference.refs()]
-            client.preload([ref.secret_id for ref in wanted if ref.is_current])
-            for key in references:
-                config[key]
+        if type(app.session_interface) is SecureCookieSessionInterface:
+            app.session_interface = KeyRingSessionInterface()
+        send_for(app, client)
+        if self._cli_group is not None:
+            from smclient_flask.cli import make_group
+
+            app.cli.add_command(make_group(self._cli_group))
+        found = config.references()
+        if found and not _is_on(app.config.get(LAZY, False)):
+            _read_all(config, found)
 
     @property
     def client(self) -> SecretsClient:
@@ -124,3 +90,63 @@ class Secrets:
     def get(self, reference: str) -> Any:
         """What a reference names, in the current app; see ``SecretsClient.resolve``."""
         return self.client.resolve(reference)
+
+
+def failures(config: LiveConfig, found: Mapping[str, AnyReference]) -> dict[str, str]:
+    """Setting to message, for every reference of a config that cannot be resolved now: one batch,
+    and nothing more once a backend is away."""
+    wanted = [ref for reference in found.values() for ref in reference.refs()]
+    client = config.secrets_client
+    errors = client.preload([ref.secret_id for ref in wanted if ref.is_current]).errors
+    away = next((e for e in errors.values() if isinstance(e, TransientError)), None)
+    messages: dict[str, str] = {}
+    for where, reference in found.items():
+        error = _known(reference, errors) or (away if _staged(reference) else None)
+        if error is not None:
+            messages[where] = told(where, reference, error)
+            continue
+        try:
+            config.resolve(where, reference)
+        except SecretConfigError as failed:
+            messages[where] = str(failed)
+    return messages
+
+
+def _read_all(config: LiveConfig, found: Mapping[str, AnyReference]) -> None:
+    messages = list(failures(config, found).values())
+    if messages:
+        hint = f"{LAZY} = True starts the app without them; their first use fails then"
+        raise SecretConfigError("\n".join([*messages, f"({hint})"]))
+
+
+def _known(reference: AnyReference, errors: Mapping[str, SmclientError]) -> SmclientError | None:
+    """What the batch said of a reference's secrets, unless it may be absent."""
+    if isinstance(reference, Reference) and reference.optional:
+        return None
+    refused = (errors.get(ref.secret_id) for ref in reference.refs() if ref.is_current)
+    return next((error for error in refused if error is not None), None)
+
+
+def _staged(reference: AnyReference) -> bool:
+    return not all(ref.is_current for ref in reference.refs())
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the client is made with: the environment's settings under the app's."""
+    others = NOT_CLIENT_SETTINGS | {LAZY, SESSION_STAGES}
+    found: dict[str, Any] = {k: v for k, v in os.environ.items() if k.startswith(_PREFIX)}
+    found.update({k: v for k, v in config.items() if k.startswith(_PREFIX)})
+    return {k: v for k, v in found.items() if k not in others}
+
+
+def _stages(given: str | Iterable[str]) -> tuple[str, ...]:
+    parts = given.split(",") if isinstance(given, str) else given
+    stages = tuple(part.strip() for part in parts if part.strip())
+    if "AWSCURRENT" in stages:
+        raise ConfigError(f"{SESSION_STAGES} names the labels beside AWSCURRENT; leave that out")
+    return stages
+
+
+def _is_on(given: Any) -> bool:
+    """A switch, also as an environment has it."""
+    return given.lower() not in ("", "0", "false", "no") if isinstance(given, str) else bool(given)

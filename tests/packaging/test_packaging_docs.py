@@ -57,7 +57,8 @@ def test_example_in_the_docs(
     monkeypatch.chdir(tmp_path)
     lines = "\n" * (example.line - 1)  # so that a traceback shows the page's own line
     namespace: dict[str, Any] = {"__name__": "example"}
-    exec(compile(lines + example.code, str(example.page), "exec"), namespace)
+    code = compile(lines + example.code, str(example.page), "exec", dont_inherit=True)
+    exec(code, namespace)
 
 
 def test_the_readme_shows_python() -> None:

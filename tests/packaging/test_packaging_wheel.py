@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = "embedded,cli,flask,django,sqlalchemy"
+EXTRAS = "embedded,cli,flask,django,sqlalchemy,pydantic,fastapi,redis"
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("build") is None, reason="build is not installed"
@@ -286,7 +286,7 @@ print(json.dumps(absent))
     packages = sorted(Path(package).name for package in packages_on_disk())
     absent = json.loads(clean.python(code, *packages))
     drivers = {"MySQLdb", "cx_Oracle", "gdal", "oracledb", "psycopg", "psycopg2", "pymysql"}
-    allowed = {*drivers, "redis", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
+    allowed = {*drivers, "bson", "redis", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
     assert {name.partition(".")[0] for name in absent.values()} <= allowed, absent
 
 

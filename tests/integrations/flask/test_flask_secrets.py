@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, current_app, session
+from flask import Flask, current_app
 from werkzeug.debug import DebuggedApplication
 from werkzeug.test import Client
 
@@ -19,45 +19,11 @@ from smclient import (
     SecretsClient,
     UnknownSettingError,
 )
-from smclient.testing import FakeBackend, FakeClock, Inline
+from smclient.testing import FakeBackend, FakeClock
 from smclient_flask import LiveConfig, SecretConfigError, Secrets
 
 CANARY = "canary-web-4f1d"
 DYNAMIC = "{{resolve:secretsmanager:%s:SecretString:%s}}"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def backend() -> FakeBackend:
-    return FakeBackend(
-        {
-            "prod/web": {"key": CANARY, "port": 8080, "hosts": ["a", "b"], "user": "us-canary-er"},
-            "prod/text": "canary-plain-text",
-            "prod/binary": b"\xff\x00canary",
-        }
-    )
-
-
-@pytest.fixture
-def client(backend: FakeBackend, clock: FakeClock) -> SecretsClient:
-    return SecretsClient(backend, ttl=60.0, jitter=0.0, clock=clock, worker=Inline())
-
-
-@pytest.fixture
-def make_app(client: SecretsClient) -> Callable[..., Flask]:
-    """An app with these settings, its secrets read through the given client."""
-
-    def make(**settings: Any) -> Flask:
-        app = Flask("tested")
-        app.config.update(settings)
-        Secrets(app, client=client)
-        return app
-
-    return make
 
 
 # --- what is resolved -----------------------------------------------------------------------------
@@ -108,11 +74,11 @@ def test_references_are_read_as_values(
         17,
         None,
         b"secret://prod/web",
-        ["secret://prod/web#key"],
+        {"secret://prod/web#key"},
     ],
 )
 def test_everything_else_stays_as_it_is(make_app: Callable[..., Flask], setting: Any) -> None:
-    """A bare ARN in a configuration may be meant as one; lists and bytes are not looked into."""
+    """A bare ARN in a configuration may be meant as one; sets and bytes are not looked into."""
     assert make_app(SETTING=setting).config["SETTING"] == setting
 
 
@@ -377,44 +343,6 @@ def test_an_outage_does_not_reach_the_app(
     clock.advance(3600)
     with pytest.raises(SecretConfigError, match="no answer"):
         app.config["KEY"]
-
-
-def session_app(make_app: Callable[..., Flask]) -> Flask:
-    app = make_app(SECRET_KEY="secret://prod/web#key")
-
-    @app.get("/count")
-    def count() -> str:
-        session["n"] = session.get("n", 0) + 1
-        return str(session["n"])
-
-    return app
-
-
-def test_sessions_are_signed_with_the_secret(make_app: Callable[..., Flask]) -> None:
-    """They work from request to request, and the signature is made with the whole value."""
-    app = session_app(make_app)
-    browser = app.test_client()
-    assert [browser.get("/count").text for _ in range(3)] == ["1", "2", "3"]
-    plain = Flask("tested")
-    plain.secret_key = CANARY
-    signer = plain.session_interface.get_signing_serializer(plain)
-    cookie = browser.get_cookie("session")
-    assert signer is not None
-    assert cookie is not None
-    assert signer.loads(cookie.value) == {"n": 3}
-
-
-def test_sessions_of_the_old_key_end_with_it(
-    make_app: Callable[..., Flask], backend: FakeBackend, clock: FakeClock
-) -> None:
-    """After the key changed, new sessions work and old ones are not trusted."""
-    app = session_app(make_app)
-    browser = app.test_client()
-    assert [browser.get("/count").text for _ in range(2)] == ["1", "2"]
-    backend.put("prod/web", {"key": "another key"})
-    app.extensions["smclient"].refresh("prod/web")
-    assert [browser.get("/count").text for _ in range(2)] == ["1", "2"]
-    assert app.secret_key == "another key"
 
 
 # --- nothing is shown -----------------------------------------------------------------------------

@@ -1,0 +1,14 @@
+"""FastAPI and Starlette: a client in the lifespan, secrets as dependencies, sessions that last."""
+
+from smclient_fastapi.dependency import Secret, SecretUnavailableError
+from smclient_fastapi.lifespan import SecretStartError, client_of, lifespan
+from smclient_fastapi.sessions import KeyRingSessionMiddleware
+
+__all__ = [
+    "KeyRingSessionMiddleware",
+    "Secret",
+    "SecretStartError",
+    "SecretUnavailableError",
+    "client_of",
+    "lifespan",
+]

@@ -1,0 +1,99 @@
+"""``SecretCredentials``: redis-py logs in with what a secret says, through a rotation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, ClassVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.retry import Retry
+
+from smclient import ClientConfig, SecretsClient, SecretValue
+from smclient.drivers import login_arguments
+
+Check = Callable[[SecretValue], object]
+
+
+class SecretCredentials(CredentialProvider):
+    """A credential provider for redis-py, sync and asyncio, and all that is built on it: kombu and
+    Celery, django-redis, Flask-Session.
+
+    For each new connection the versions of the secret are tried as in ``SecretsClient.connect``,
+    until the server takes one; redis-py then logs in with that. So a rotation fails no connection,
+    for the price of a short second connection beside each new one. Open connections stay as they
+    are: Redis does not cut them when a password changes.
+
+    Args:
+        client: reads the secret; without one, one from the ``SMCLIENT_…`` variables.
+        secret_id: a JSON secret with ``username`` and ``password``; without ``username``, the
+            default user's. A subclass may name it as an attribute: Celery's URLs take a class.
+        check: called with a version, raises ``redis.AuthenticationError`` if the server refuses it.
+            Default: a connection to ``host`` and ``port`` of the secret.
+        connection: what that connection needs beside, over the secret's: ``host``, ``port``,
+            ``ssl=True``, ….
+
+    Raises:
+        TypeError: nothing names the secret.
+    """
+
+    secret_id: ClassVar[str] = ""
+    connection: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self,
+        client: SecretsClient | None = None,
+        secret_id: str = "",
+        *,
+        check: Check | None = None,
+        **connection: Any,
+    ) -> None:
+        self._secret_id = secret_id or self.secret_id
+        if not self._secret_id:
+            raise TypeError("SecretCredentials needs the name of a secret")
+        self._given = client
+        self._connection = {**self.connection, **connection}
+        self._check = check or self._log_in_once
+
+    @cached_property
+    def client(self) -> SecretsClient:
+        """The client that reads the secret, made when it is first needed."""
+        return self._given or SecretsClient.from_config(ClientConfig.from_env())
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """User and password, or the password of the default user.
+
+        Raises:
+            What ``SecretsClient.login`` raises; redis-py's own errors.
+        """
+        return self.client.login(self._secret_id, self._try, fields=("username", "password"))
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """The same, off the event loop."""
+        return await asyncio.to_thread(self.get_credentials)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _try(self, value: SecretValue) -> tuple[str] | tuple[str, str]:
+        self._check(value)
+        arguments = login_arguments(value, _login_fields(value), (), {})
+        if "username" in arguments:
+            return str(arguments["username"]), str(arguments["password"])
+        return (str(arguments["password"]),)
+
+    def _log_in_once(self, value: SecretValue) -> None:
+        mapping = {**_login_fields(value), "host": "host", "port": "port"}
+        arguments = login_arguments(value, mapping, (), self._connection)
+        connection = redis.Redis(**arguments, retry=Retry(NoBackoff(), 0))
+        try:
+            connection.ping()
+        finally:
+            connection.close()
+
+
+def _login_fields(value: SecretValue) -> dict[str, str]:
+    names = ("username", "password") if value.fields.get("username") else ("password",)
+    return {name: name for name in names}

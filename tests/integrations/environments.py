@@ -1,0 +1,116 @@
+"""Runs the tests of the integrations in an environment for each supported version of a framework.
+
+    make frameworks                                        # all that the Pythons here allow
+    python tests/integrations/environments.py flask-3.0    # some
+
+Versions of a framework exclude each other. Environments are kept in ``.venv-frameworks``; the
+result is a line for each. Exits with 1 if one failed, or none could be run. ``docs/versions.md`` is
+the table of what is in ``MATRIX``. Django has a matrix of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".venv-frameworks"
+EXTRAS = "demo,server,mysql,mongodb,redis"
+TOOLS = ("hypothesis", "pytest")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Versions that go together, and what is tested with them."""
+
+    extra: str
+    pins: tuple[str, ...]
+    more: tuple[str, ...]
+    oldest: bool
+    """On the oldest Python of those that are here, else on the newest."""
+
+    @property
+    def tests(self) -> str:
+        """The folder of tests."""
+        return f"tests/integrations/{self.extra}"
+
+
+_FLASK = ("Flask-Session[cachelib]", "Flask-SQLAlchemy")
+_FASTAPI = ("httpx", "websockets")
+MATRIX = {
+    "flask-3.0": Environment("flask", ("flask~=3.0.0", "werkzeug~=3.0.0"), _FLASK, True),
+    "flask-3.1": Environment("flask", ("flask~=3.1.0",), _FLASK, False),
+    "pydantic-settings-2.10": Environment(
+        "pydantic", ("pydantic-settings~=2.10.0", "pydantic~=2.11.0"), (), True
+    ),
+    "pydantic-settings-2.12": Environment(
+        "pydantic", ("pydantic-settings~=2.12.0", "pydantic~=2.12.0"), (), True
+    ),
+    "pydantic-settings-2.16": Environment("pydantic", ("pydantic-settings~=2.16.0",), (), False),
+    "starlette-0.40": Environment(
+        "fastapi", ("starlette~=0.40.0", "fastapi~=0.115.0"), _FASTAPI, True
+    ),
+    "starlette-1": Environment(
+        "fastapi", ("starlette~=1.0", "fastapi"), (*_FASTAPI, "httpx2"), False
+    ),
+}
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+
+
+def main() -> None:
+    """Run what was asked for, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(MATRIX), metavar="NAME")
+    parser.add_argument("--python", action="append", help="an interpreter; may be repeated")
+    given = parser.parse_args()
+    pythons = interpreters(given.python or PYTHONS) or {sys.version_info[:2]: sys.executable}
+    results: dict[str, int] = {}
+    for name in given.names:
+        found = (min if MATRIX[name].oldest else max)(pythons)
+        label = f"{name} on Python {found[0]}.{found[1]}"
+        results[label] = run(name, MATRIX[name], found, pythons[found])
+        print(f"{label}: {results[label]}", flush=True)
+    for label, code in results.items():
+        print(f"{label}: {'passed' if code == 0 else f'FAILED ({code})'}")
+    sys.exit(0 if results and not any(results.values()) else 1)
+
+
+def interpreters(names: list[str] | tuple[str, ...]) -> dict[tuple[int, int], str]:
+    """Version to path of the interpreters that there are."""
+    found: dict[tuple[int, int], str] = {}
+    code = "import sys; print(*sys.version_info[:2])"
+    for name in names:
+        try:
+            asked = subprocess.run([name, "-c", code], capture_output=True, text=True, check=False)
+        except OSError:
+            continue
+        if asked.returncode == 0:
+            major, minor = asked.stdout.split()
+            found.setdefault((int(major), int(minor)), name)
+    return found
+
+
+def run(name: str, environment: Environment, found: tuple[int, int], python: str) -> int:
+    """The exit code of pytest in an environment, which is made if need be."""
+    home = FOLDER / f"{name}-{found[0]}.{found[1]}"
+    inside = home / "bin" / "python"
+    if not inside.exists():
+        subprocess.run([python, "-m", "venv", home], check=True)
+    pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    ours = ["--editable", f"{ROOT}[{EXTRAS},{environment.extra}]"]
+    subprocess.run(
+        [*pip, *ours, *environment.pins, *environment.more, *TOOLS], check=True, cwd=ROOT
+    )
+    pytest = [inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", environment.tests]
+    # Old versions of a framework are deprecated by new ones of what they use; that is not ours.
+    lenient = ["-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning"]
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([*pytest, *lenient], check=False, cwd=ROOT, env=environ).returncode
+
+
+if __name__ == "__main__":
+    main()
