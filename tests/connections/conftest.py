@@ -135,9 +135,14 @@ def _module(name: str, function: str = "connect") -> Callable[[], Callable[..., 
 def _open_redis() -> Callable[..., Any]:
     """redis-py logs in at the first command, so a login is the client and a ping."""
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    once = Retry(NoBackoff(), 0)  # else a refused login is repeated for seconds
 
     def connect(*, username: str, password: str, host: str, port: int) -> redis.Redis:
-        client = redis.Redis(host=host, port=port, username=username, password=password)
+        login = {"username": username, "password": password}
+        client = redis.Redis(host=host, port=port, retry=once, **login)
         client.ping()
         return client
 
@@ -146,9 +151,14 @@ def _open_redis() -> Callable[..., Any]:
 
 def _open_redis_async() -> Callable[..., Any]:
     import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    once = Retry(NoBackoff(), 0)
 
     async def connect(*, username: str, password: str, host: str, port: int) -> Any:
-        client = redis.asyncio.Redis(host=host, port=port, username=username, password=password)
+        login = {"username": username, "password": password}
+        client = redis.asyncio.Redis(host=host, port=port, retry=once, **login)
         await client.ping()
         return client
 

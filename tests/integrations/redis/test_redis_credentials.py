@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -171,8 +172,10 @@ def celery_app(user: User) -> Iterator[Celery]:
     app.conf.redis_backend_credential_provider = SecretCredentials(user.client, "prod/redis")
     app.conf.task_default_queue = user.name
     app.conf.broker_connection_retry_on_startup = True
+    level = logging.root.level  # its worker sets it, for good
     yield app
     app.close()
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -112,7 +112,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("content", "says"),
         [
-            ({"people": []}, "people is not known here; known are groups"),
+            ({"people": []}, "people is not known here; known are functions, groups"),
             ({"users": {}}, "users has to be a list of tables"),
             ({"users": [7]}, r"users\[0\] has to be a table"),
             ({"users": [{}]}, r"users\[0\].name is missing"),

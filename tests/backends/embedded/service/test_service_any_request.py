@@ -112,7 +112,7 @@ BEGINNING = ("a", "rds!owned")
 
 def everything(service: EmbeddedService) -> object:
     """What the store holds, but for the trail and the day of the last access."""
-    tables = service.door.store._tables  # type: ignore[attr-defined]
+    tables = service._store._tables  # type: ignore[attr-defined]
     return [dict(tables.secrets), dict(tables.versions), dict(tables.labels), dict(tables.jobs)]
 
 

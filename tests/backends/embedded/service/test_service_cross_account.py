@@ -230,6 +230,7 @@ class TestAssociating:
         two.owner(
             "DisassociateCrossAccountReplica", SecretId="primary", CrossAccountReplicaARN=replica
         )
+        two.refuse.discard("GenerateDataKey")
         two.owner.put("v1", secret="primary")
         two.refuse.add("Encrypt")
         code, _ = two.refused(replica)
