@@ -11,7 +11,7 @@ demo: $(VENV)/.demo ## rotations under load on a real PostgreSQL
 	@$(BIN)/smclient demo
 
 test: $(VENV)/.dev ## the whole suite, real servers included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev ## style, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -68,6 +68,16 @@ def _end(patch: _Patch) -> None:
 _original: list[Callable[..., Any]] = []
 
 
+class _Making(threading.local):
+    """Whether this thread is making a client. Another library may put our wrapper back after we
+    took it away; the next one goes round it then, and only the outer one wires."""
+
+    client = False
+
+
+_making = _Making()
+
+
 def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
@@ -75,7 +85,7 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
     def create_client(self: Any, *args: Any, **kwargs: Any) -> Any:
         patches = _patches
         arguments = signature.bind(self, *args, **kwargs).arguments
-        if not patches or arguments.get("service_name") != SERVICE:
+        if not patches or arguments.get("service_name") != SERVICE or _making.client:
             return original(self, *args, **kwargs)
         patch = patches[-1]
         if arguments.get("region_name") is None:
@@ -85,7 +95,11 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
             arguments["aws_access_key_id"] = "AKIAEMBEDDED"
             arguments["aws_secret_access_key"] = "embedded"  # noqa: S105
             arguments["aws_session_token"] = None
-        client = original(**arguments)
+        _making.client = True
+        try:
+            client = original(**arguments)
+        finally:
+            _making.client = False
         wire(client, patch.answer_in(client.meta.region_name))
         return client
 

@@ -14,6 +14,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from smclient_embedded import EmbeddedService
+from smclient_embedded.faults import Fault
 
 REGION = "us-east-1"
 
@@ -178,15 +179,29 @@ def test_somebody_elses_patch_over_ours_is_kept(
     """We take back only what is ours; what is left over then does nothing."""
     cls = botocore.session.Session
     original = vars(cls)["create_client"]
+    monkeypatch.setattr(cls, "create_client", original)  # what is put back in the end
     with service.patch_boto3():
         ours = vars(cls)["create_client"]
         theirs = lambda self, *args, **kwargs: ours(self, *args, **kwargs)  # noqa: E731
-        monkeypatch.setattr(cls, "create_client", theirs)
+        setattr(cls, "create_client", theirs)  # noqa: B010
     assert vars(cls)["create_client"] is theirs
     client = cls().create_client("secretsmanager", REGION)
     with pytest.raises(NoCredentialsError):
         text(client)
-    monkeypatch.setattr(cls, "create_client", original)
+
+
+def test_a_wrapper_of_ours_that_somebody_put_back_does_no_harm(
+    service: EmbeddedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As libraries do that were started inside and ended outside: a client is wired once."""
+    cls = botocore.session.Session
+    with service.patch_boto3():
+        ours = vars(cls)["create_client"]
+    monkeypatch.setattr(cls, "create_client", ours)
+    faults = service.faults.add(Fault.latency(0.001))
+    with service.patch_boto3():
+        assert text(cls().create_client("secretsmanager", REGION)) == "first"
+    assert faults.struck == 1
 
 
 def test_a_stub_on_a_patched_client_works(service: EmbeddedService) -> None:

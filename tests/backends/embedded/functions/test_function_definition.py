@@ -36,7 +36,7 @@ CODE = "def lambda_handler(event, context): return 1"
         ({"role_policy": "{"}, "its role policy is none"),
         ({"handler": lambda event, context: None}, "is named, as text"),
     ],
-    ids=str,
+    ids=lambda given: str(given)[:40].partition(" at 0x")[0],
 )
 def test_what_cannot_be_run_is_refused_when_it_is_registered(
     workshop: Any, given: dict[str, Any], says: str

@@ -64,7 +64,11 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(name: str) -> None:
         package.checked(zipped(**{name: b""}))
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", zipped(**{"a.py": b"x" * 99})[:60]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no zip", zipped(**{"a.py": b"x" * 99})[:60]],
+    ids=["nothing", "another", "cut short"],
+)
 def test_what_is_no_zip_is_refused(content: bytes) -> None:
     with pytest.raises(ConfigError, match="not a zip that can be read"):
         package.checked(content)
