@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -173,17 +173,24 @@ def test_many_threads_patch_and_make_clients(service: EmbeddedService) -> None:
     assert wrong == []
 
 
+@pytest.fixture
+def put_back() -> Iterator[Callable[[Any], None]]:
+    """Sets botocore's method, as another library would; in the end it is botocore's own again."""
+    cls = botocore.session.Session
+    original = vars(cls)["create_client"]
+    yield lambda method: setattr(cls, "create_client", method)
+    cls.create_client = original  # type: ignore[method-assign]
+
+
 def test_somebody_elses_patch_over_ours_is_kept(
-    service: EmbeddedService, monkeypatch: pytest.MonkeyPatch
+    service: EmbeddedService, put_back: Callable[[Any], None]
 ) -> None:
     """We take back only what is ours; what is left over then does nothing."""
     cls = botocore.session.Session
-    original = vars(cls)["create_client"]
-    monkeypatch.setattr(cls, "create_client", original)  # what is put back in the end
     with service.patch_boto3():
         ours = vars(cls)["create_client"]
         theirs = lambda self, *args, **kwargs: ours(self, *args, **kwargs)  # noqa: E731
-        setattr(cls, "create_client", theirs)  # noqa: B010
+        put_back(theirs)
     assert vars(cls)["create_client"] is theirs
     client = cls().create_client("secretsmanager", REGION)
     with pytest.raises(NoCredentialsError):
@@ -191,13 +198,13 @@ def test_somebody_elses_patch_over_ours_is_kept(
 
 
 def test_a_wrapper_of_ours_that_somebody_put_back_does_no_harm(
-    service: EmbeddedService, monkeypatch: pytest.MonkeyPatch
+    service: EmbeddedService, put_back: Callable[[Any], None]
 ) -> None:
     """As libraries do that were started inside and ended outside: a client is wired once."""
     cls = botocore.session.Session
     with service.patch_boto3():
         ours = vars(cls)["create_client"]
-    monkeypatch.setattr(cls, "create_client", ours)
+    put_back(ours)
     faults = service.faults.add(Fault.latency(0.001))
     with service.patch_boto3():
         assert text(cls().create_client("secretsmanager", REGION)) == "first"
