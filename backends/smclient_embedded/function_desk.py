@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import logging
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from smclient.errors import (
-    BackendUnavailableError,
     ConfigError,
-    CredentialsError,
     FunctionFailedError,
     ResourceNotFoundError,
-    SmclientError,
-    from_code,
 )
+from smclient_embedded.asking import ask
 from smclient_embedded.context import RequestContext
 from smclient_embedded.errors import (
     AccessDeniedException,
     InvalidParameterException,
-    NotAuthenticated,
     ResourceNotFoundException,
 )
 from smclient_embedded.functions.registry import decoded
@@ -43,10 +36,6 @@ logger = logging.getLogger("smclient.embedded.functions")
 
 TARGET_PREFIX = "smclient.Function"
 """The target of a request, followed by one of the actions."""
-ANSWER_SECONDS = 960.0
-"""How long an answer may take: an invocation is answered when it ends."""
-
-_NOT_AUTHENTICATED = frozenset(kind.__name__ for kind in NotAuthenticated.__subclasses__())
 _ADD = frozenset(
     {
         "handler",
@@ -174,54 +163,10 @@ def _check_types(options: dict[str, Any]) -> None:
 
 
 def ask_server(endpoint: str, action: str, given: dict[str, Any], *, region: str) -> dict[str, Any]:
-    """Ask a running server, signed with the AWS credentials of this environment.
-
-    Raises:
-        ConfigError: there are no credentials, or it is no endpoint.
-        BackendError: the server refused, or cannot be reached.
-    """
-    import botocore.session
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-
-    credentials = botocore.session.Session().get_credentials()
-    if credentials is None:
-        raise ConfigError(
-            "there are no AWS credentials to sign with; the server prints where its own are "
-            "(AWS_SHARED_CREDENTIALS_FILE)"
-        )
-    if not endpoint.startswith(("http://", "https://")):
-        raise ConfigError(f"--endpoint {endpoint} is no http:// or https:// URL")
-    body = json.dumps(given).encode()
-    request = AWSRequest(
-        "POST",
-        endpoint.rstrip("/") + "/",
-        data=body,
-        headers={
-            "Content-Type": "application/x-amz-json-1.1",
-            "X-Amz-Target": TARGET_PREFIX + action,
-        },
-    )
-    SigV4Auth(credentials, "secretsmanager", region).add_auth(request)
-    prepared = request.prepare()
-    asked = urllib.request.Request(  # noqa: S310  http or https, checked above
-        prepared.url, body, dict(prepared.headers.items()), method="POST"
-    )
-    try:
-        with urllib.request.urlopen(asked, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            return dict(json.load(answer))
-    except urllib.error.HTTPError as error:
-        raise _refusal(error) from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise BackendUnavailableError(f"the server at {endpoint} cannot be reached") from error
-
-
-def _refusal(error: urllib.error.HTTPError) -> SmclientError:
-    try:
-        shape = json.load(error)
-        code, message = str(shape["__type"]), str(shape.get("Message") or shape.get("message"))
-    except (ValueError, KeyError, TypeError):
-        code, message = "InternalServiceError", f"the server answered {error.code}"
-    if code in _NOT_AUTHENTICATED:
-        return CredentialsError(message, code=code)
-    return from_code(code, message)
+    """Ask a running server, signed with the AWS credentials of this environment. Raises what
+    ``asking.ask`` does."""
+    target = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": TARGET_PREFIX + action,
+    }
+    return ask(endpoint, "POST", "/", given, region=region, headers=target)
