@@ -20,7 +20,9 @@ from smclient_django import clients
 
 _BORROWED = "MySQLdb" not in sys.modules and importlib.util.find_spec("MySQLdb") is None
 if _BORROWED:  # no mysqlclient here: PyMySQL stands in for it while Django's backend is loaded
-    sys.modules["MySQLdb"] = pymysql
+    # All of its modules under both names, else they are loaded twice and its errors exist twice.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pymysql"]:
+        sys.modules[name.replace("pymysql", "MySQLdb", 1)] = sys.modules[name]
 importlib.import_module("smclient_django.db.mysql.base")
 if _BORROWED:
     for name in [name for name in sys.modules if name.partition(".")[0] == "MySQLdb"]:
