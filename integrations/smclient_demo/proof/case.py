@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -127,9 +128,8 @@ def _smclient(scene: Scene, **settings: Any) -> Login:
 def _aws_caching(scene: Scene) -> Login:
     """AWS's client as its README shows it: the secret is read from its cache at each connect. What
     a refused login can do there is to refresh by hand, which the application does not."""
-    from aws_secretsmanager_caching import SecretCache  # type: ignore[import-untyped,unused-ignore]
-
-    cache = SecretCache(client=scene.service.client())
+    found = importlib.import_module("aws_secretsmanager_caching")  # it may be absent, has no types
+    cache = found.SecretCache(client=scene.service.client())
 
     def bind(engine: Engine) -> object:
         @event.listens_for(engine, "do_connect")
