@@ -9,23 +9,30 @@ from typing import Any, ClassVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
+from redis.credentials import StreamingCredentialProvider
 from redis.retry import Retry
 
 from smclient import ClientConfig, SecretsClient, SecretValue
 from smclient.drivers import login_arguments
+from smclient.hooks import SecretEvent, Subscription
+from smclient_redis.streaming import Listener, Listeners, Login
 
 Check = Callable[[SecretValue], object]
 
 
-class SecretCredentials(CredentialProvider):
+class SecretCredentials(StreamingCredentialProvider):
     """A credential provider for redis-py, sync and asyncio, and all that is built on it: kombu and
     Celery, django-redis, Flask-Session.
 
     For each new connection the versions of the secret are tried as in ``SecretsClient.connect``,
     until the server takes one; redis-py then logs in with that. So a rotation fails no connection,
-    for the price of a short second connection beside each new one. Open connections stay as they
-    are: Redis does not cut them when a password changes.
+    for the price of a short second connection beside each new one.
+
+    Open connections follow, too: when AWSCURRENT is seen to move, a login that the server takes is
+    found and passed to redis-py. Idle connections re-authenticate at once, those in use when they
+    come back to their pool. So they live on when the old user is deleted later (alternating users);
+    Redis by itself cuts none when a password changes. Subscribed connections can do so with RESP3
+    only. It needs a ``Redis`` object that is given this provider and kept.
 
     Args:
         client: reads the secret; without one, one from the ``SMCLIENT_…`` variables.
@@ -57,6 +64,8 @@ class SecretCredentials(CredentialProvider):
         self._given = client
         self._connection = {**self.connection, **connection}
         self._check = check or self._log_in_once
+        self._listeners = Listeners()
+        self._subscription: Subscription | None = None
 
     @cached_property
     def client(self) -> SecretsClient:
@@ -73,9 +82,36 @@ class SecretCredentials(CredentialProvider):
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """The same, off the event loop."""
+        self._listeners.seen_on_loop()
         return await asyncio.to_thread(self.get_credentials)
 
+    # --- what redis-py asks of a provider that streams ------------------------------------------
+
+    def on_next(self, callback: Listener) -> None:
+        """Pass each new login to a pool; redis-py registers its pools by itself."""
+        self._listeners.add(callback)
+        if self._subscription is None:
+            self._subscription = self.client.on_rotate(self._rotated)
+
+    def on_error(self, callback: Callable[[Exception], None]) -> None:
+        """Not used: what goes wrong is logged, and open connections stay logged in as they are."""
+
+    def is_streaming(self) -> bool:
+        """Whether new logins are passed on."""
+        return self._subscription is not None
+
+    def close(self) -> None:
+        """Pass on no more logins. New connections still get theirs."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+
     # --- inside ---------------------------------------------------------------------------------
+
+    def _rotated(self, event: SecretEvent) -> None:
+        current = self.client.peek(self._secret_id)
+        if current is None or current.version_id == event.new_version_id:
+            self._listeners.tell(Login(self.get_credentials()))
 
     def _try(self, value: SecretValue) -> tuple[str] | tuple[str, str]:
         self._check(value)

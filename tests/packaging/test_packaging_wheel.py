@@ -286,7 +286,17 @@ print(json.dumps(absent))
     packages = sorted(Path(package).name for package in packages_on_disk())
     absent = json.loads(clean.python(code, *packages))
     drivers = {"MySQLdb", "cx_Oracle", "gdal", "oracledb", "psycopg", "psycopg2", "pymysql"}
-    allowed = {*drivers, "bson", "redis", "pytest", "uvicorn", "httptools", "uvloop", "moto"}
+    allowed = {
+        *drivers,
+        "bson",
+        "pymongo",
+        "redis",
+        "pytest",
+        "uvicorn",
+        "httptools",
+        "uvloop",
+        "moto",
+    }
     assert {name.partition(".")[0] for name in absent.values()} <= allowed, absent
 
 
