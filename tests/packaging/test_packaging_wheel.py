@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = "embedded,cli,flask,django,sqlalchemy,pydantic,fastapi,redis"
+EXTRAS = "embedded,cli,flask,django,sqlalchemy,pydantic,fastapi,redis,mongodb"
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("build") is None, reason="build is not installed"
