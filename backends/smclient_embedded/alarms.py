@@ -189,6 +189,7 @@ class AlarmBoard:
         counted = [
             (name, record)
             for record in records
+            if _may_count(record)
             for name, fits in METRICS.items()
             if fits(record.document) and not _is_told_twice(record)
         ]
@@ -295,6 +296,12 @@ class AlarmBoard:
             detail=detail,
             resources=(arn,),
         )
+
+
+def _may_count(record: AuditRecord) -> bool:
+    """Whether any metric can count a record. None counts a call that went well, and almost all
+    do."""
+    return "errorCode" in record.document or record.event_name in _FAILURES
 
 
 def _is_told_twice(record: AuditRecord) -> bool:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 _SUFFIX_ALPHABET = string.ascii_letters + string.digits
 
 
+_VERSION_4 = (4 << 76) | (0b10 << 62)
+_FREE_BITS = (1 << 128) - 1 & ~((0b1111 << 76) | (0b11 << 62))
 _random = random.Random()  # noqa: S311  seeded by the system; these ids are unique, not secret
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
@@ -21,9 +23,8 @@ if hasattr(os, "register_at_fork"):
 
 def random_uuid() -> str:
     """A UUID of version 4 as text. Unique, no secret; ``uuid.uuid4`` asks the system for each."""
-    digits = f"{_random.getrandbits(128):032x}"
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    digits = f"{_random.getrandbits(128) & _FREE_BITS | _VERSION_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Ids(Protocol):

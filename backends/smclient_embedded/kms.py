@@ -7,6 +7,7 @@ with both the data key and the value, so that neither opens anywhere else.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -338,8 +339,14 @@ class Kms:
 
 def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:
     """The authenticated data: every part with its length before it, so none can be confused."""
+    return _joined(key_arn, tuple(sorted(context.items())))
+
+
+@functools.lru_cache(maxsize=2048)
+def _joined(key_arn: str, pairs: tuple[tuple[str, str], ...]) -> bytes:
+    """Kept, as a value and its data key are bound to the same: names and ids, nothing secret."""
     parts = [key_arn]
-    for pair in sorted(context.items()):
+    for pair in pairs:
         parts += pair
     encoded = [part.encode() for part in parts]
     return b"".join([len(part).to_bytes(4, "big") + part for part in encoded])

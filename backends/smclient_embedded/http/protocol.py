@@ -204,7 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
             for name, value in answer.headers.items()
         ]
         lines += (b"content-length: %d\r\n\r\n" % len(answer.body), answer.body)
-        self.transport.write(b"".join(lines))
+        self.transport.write_whole(b"".join(lines))  # type: ignore[attr-defined]
 
     def _drop(self) -> None:
         """Close the connection without an answer to the request that is being answered."""
@@ -280,6 +280,12 @@ class _JoinedWrites:
         if not self._pieces:
             self._loop.call_soon(self._flush)
         self._pieces.append(data)
+
+    def write_whole(self, answer: bytes) -> None:
+        """Write an answer that nothing will follow, behind what is left; there is no turn of the
+        loop to wait for."""
+        self._flush()
+        self._transport.write(answer)
 
     def close(self) -> None:
         """Write what is left, and close."""
