@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any, TypeAlias
 
 from smclient_embedded.store.records import (
@@ -201,10 +202,23 @@ def audit_from(row: SqlRow) -> AuditRecord:
     return AuditRecord(event_id, Scope(account, region), at, event_name, document)
 
 
-APPEND_AUDIT_IN_SQLITE = (
-    f"INSERT INTO {audit.name} ({', '.join(column.name for column in AUDIT)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(AUDIT))})"
-)
+AUDIT_ROWS_AT_ONCE = 128
+"""How many records one statement adds: with six columns below the 999 parameters that every SQLite
+takes."""
+
+
+@cache
+def append_audit_in_sqlite(rows: int) -> str:
+    """The statement that adds so many rows of ``AUDIT``.
+
+    One statement, as the driver lets other threads run at each: a thread that answers reads without
+    a pause would keep it waiting for a switch interval, 5 ms, once a row.
+    """
+    row = f"({', '.join('?' * len(AUDIT))})"
+    return (
+        f"INSERT INTO {audit.name} ({', '.join(column.name for column in AUDIT)}) "  # noqa: S608
+        f"VALUES {', '.join([row] * rows)}"
+    )
 
 
 def audit_row(record: AuditRecord) -> tuple[str, str, str, int, str, str]:

@@ -45,10 +45,11 @@ from smclient_embedded.store.sql_errors import store_error
 from smclient_embedded.store.sql_pages import find_page
 from smclient_embedded.store.sql_reads import GENERATION, LARGEST_KEPT, Kept, new_generation
 from smclient_embedded.store.sql_rows import (
-    APPEND_AUDIT_IN_SQLITE,
+    AUDIT_ROWS_AT_ONCE,
     SECRET,
     VERSION,
     SqlRow,
+    append_audit_in_sqlite,
     audit_row,
     fields_of,
     key_from,
@@ -387,9 +388,10 @@ class SqlTransaction:
         """In the driver's own terms: every read ends up here, and SQLAlchemy would take as long
         for a row as SQLite does."""
         try:
-            self._connection.exec_driver_sql(
-                APPEND_AUDIT_IN_SQLITE, [audit_row(record) for record in records]
-            )
+            for first in range(0, len(records), AUDIT_ROWS_AT_ONCE):
+                some = records[first : first + AUDIT_ROWS_AT_ONCE]
+                columns = tuple(column for record in some for column in audit_row(record))
+                self._connection.exec_driver_sql(append_audit_in_sqlite(len(some)), columns)
         except (SQLAlchemyError, UnicodeEncodeError) as error:
             raise store_error(self._store, error) from None
 
