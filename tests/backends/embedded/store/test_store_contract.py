@@ -810,6 +810,15 @@ class StoreContract:
             assert list(tx.audit(HOME, event_name="PutSecretValue", limit=1)) == puts[:1]
             assert list(tx.audit(HOME, event_name="None")) == []
 
+    @pytest.mark.parametrize("number", [1, 127, 128, 129, 512, 600])
+    def test_audit_takes_any_number_of_records_at_once(self, store: Store, number: int) -> None:
+        """In their order, none lost and none twice, however many go into one statement."""
+        with store.transaction(write=True) as tx:
+            tx.append_audit([an_event(each) for each in range(number)])
+        with store.transaction(write=False) as tx:
+            found = tx.audit(HOME, limit=number + 1)
+        assert list(found) == [an_event(each) for each in reversed(range(number))]
+
     def test_audit_in_pages(self, store: Store) -> None:
         def event(number: int, at: datetime, name: str = "Get") -> AuditRecord:
             return replace(an_event(number, name=name), at=at)

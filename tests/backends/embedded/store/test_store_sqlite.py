@@ -729,3 +729,24 @@ def test_lookups_use_an_index(store: SqlStore, ask: Callable[[Any], object], ind
     steps = plans(store, ask)
     assert index in steps[0]
     assert not [step for step in steps if step.startswith("SCAN")]
+
+
+def test_the_trail_of_many_reads_is_few_runs_of_the_driver(store: SqlStore) -> None:
+    """Each run, and each row of ``executemany``, lets other threads have the interpreter, which
+    may take 5 ms to come back."""
+    rows_of_many: list[int] = []
+    runs = 0
+
+    def note(_conn: Any, _cursor: Any, statement: str, given: Any, _ctx: Any, many: bool) -> None:
+        nonlocal runs
+        if statement.startswith("INSERT INTO audit"):
+            runs += 1
+            if many:
+                rows_of_many.append(len(given))
+
+    event.listen(store._engine, "before_cursor_execute", note)
+    reads = [AuditRecord(f"e{n}", HOME, NOW, "GetSecretValue", {}) for n in range(512)]
+    with store.transaction(write=True) as tx:
+        tx.append_audit(reads)
+    assert rows_of_many == []
+    assert 0 < runs <= 8
