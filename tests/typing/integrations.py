@@ -24,6 +24,7 @@ from smclient_pydantic import (
     use_client,
     watch,
 )
+from smclient_pymongo import AsyncMongoHolder, MongoHolder
 from smclient_redis import SecretCredentials
 
 
@@ -77,3 +78,17 @@ def beside(client: SecretsClient, error: Exception) -> None:
 
     if isinstance(error, SmclientError):
         assert_type(remedy(error) + with_remedy(error), str)
+
+
+def mongo_holder(holder: MongoHolder) -> None:
+    """Work's result is the run's."""
+    assert_type(holder.run(lambda client: len(client.list_database_names())), int)
+
+
+async def async_mongo_holder(holder: AsyncMongoHolder) -> None:
+    """Awaited."""
+
+    async def work(client: object) -> str:
+        return str(client)
+
+    assert_type(await holder.run(work), str)
