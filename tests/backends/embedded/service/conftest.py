@@ -12,6 +12,7 @@ import pytest
 from smclient.testing import FakeClock
 from smclient_embedded import EmbeddedService
 from smclient_embedded.errors import ServiceError
+from tests.backends.embedded.service.helpers_rotation import Function
 
 TAKES_TOKEN = ("CreateSecret", "PutSecretValue", "RotateSecret", "UpdateSecret")
 
@@ -137,3 +138,16 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine's own settings."""
     for name in ("SMCLIENT_MASTER_KEY_FILE", "SMCLIENT_BACKEND", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def function() -> Function:
+    return Function()
+
+
+@pytest.fixture
+def rotated(world: Any, function: Function) -> Any:
+    """A secret, and a function that ``rotate`` uses."""
+    world.create()
+    world.function_arn = world.service.register_function("rotate", function)
+    return world

@@ -22,7 +22,7 @@ from smclient.testing import FakeClock
 from smclient_embedded import EmbeddedService
 from smclient_embedded.errors import ResourceExistsException
 from smclient_embedded.kms import MasterKeyError
-from tests.backends.embedded.service.test_service_rotation import Function
+from tests.backends.embedded.service.helpers_rotation import Function
 
 Nodes = Callable[[int], list[EmbeddedService]]
 
