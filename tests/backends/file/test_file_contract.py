@@ -17,12 +17,33 @@ from smclient.testing import BackendContract
 from smclient_embedded.store import MemoryStore, Scope, Store
 from smclient_file import Credentials, FileStore, Pins, create, first_slot, new_store_id
 from smclient_file.unlock import make_key_file
-from tests.backends.embedded.store.test_store_contract import StoreContract, an_event, put
-from tests.backends.embedded.store.test_store_contract import a_secret as contract_secret
+from tests.backends.embedded.store.helpers_contract import a_secret as contract_secret
+from tests.backends.embedded.store.helpers_contract import an_event, put
+from tests.backends.embedded.store.test_store_contract_audit import AuditContract
+from tests.backends.embedded.store.test_store_contract_keys_and_settings import (
+    KeysAndSettingsContract,
+)
+from tests.backends.embedded.store.test_store_contract_pages import PagesContract
+from tests.backends.embedded.store.test_store_contract_rotations import RotationsContract
+from tests.backends.embedded.store.test_store_contract_secrets import SecretsContract
+from tests.backends.embedded.store.test_store_contract_transactions import TransactionsContract
+from tests.backends.embedded.store.test_store_contract_versions import VersionsContract
 from tests.backends.embedded.store.test_store_model import StoresAgree
 
 
-class TestFileStore(StoreContract):
+class WholeContract(
+    TransactionsContract,
+    SecretsContract,
+    PagesContract,
+    VersionsContract,
+    RotationsContract,
+    AuditContract,
+    KeysAndSettingsContract,
+):
+    """Every part of the stores' contract."""
+
+
+class TestFileStore(WholeContract):
     """All of it but two: the file has a keyring, and the audit trail is in memory."""
 
     @pytest.fixture
@@ -49,7 +70,7 @@ class TestFileStore(StoreContract):
         assert kept == list(range(59, 49, -1))
 
 
-class TestFileStoreOpenedAnew(StoreContract):
+class TestFileStoreOpenedAnew(WholeContract):
     """The same with every transaction in a store that was opened for it alone, so that all goes
     through the file. What only the process remembers is handed on."""
 

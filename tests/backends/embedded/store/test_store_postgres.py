@@ -21,7 +21,7 @@ from smclient_demo.postgres_server import PostgresServer
 from smclient_embedded.store import SecretQuery, Store, StoreError, load_store, sql_schema
 from smclient_embedded.store.sql import SqlStore
 from tests.backends.embedded.conftest import DATABASE, opened
-from tests.backends.embedded.store.test_store_contract import (
+from tests.backends.embedded.store.helpers_contract import (
     HOME,
     a_job,
     a_secret,
