@@ -9,9 +9,10 @@ connections, each with one request on its way, signed with botocore's signer (on
 round, well within a signature's five minutes). `smclient serve` verifies every signature, decrypts,
 audits and counts, over an SQLite store; moto verifies nothing, and closes each connection, so the
 client connects again. Rounds alternate and the best of each counts, so that whatever else the
-machine does falls on both. The client is a process of its own that does little more than write
-prepared bytes; what it can do at most is measured first, against a server in itself that answers
-without looking, and printed.
+machine does falls on both; the longest wait is that of all rounds, and a request that was still
+waiting at the end of one counts as well: a server that stalls cannot hide it. The client is a
+process of its own that does little more than write prepared bytes; what it can do at most is
+measured first, against a server in itself that answers without looking, and printed.
 """
 
 import argparse
@@ -39,7 +40,7 @@ BIN = Path(sys.executable).parent
 
 
 def main() -> None:
-    """Print requests per second, p50, p99 and the ratio."""
+    """Print requests per second, waits and the ratio."""
     options = _options()
     if options.client:
         print(json.dumps(asyncio.run(load(json.loads(sys.stdin.read())))))
@@ -65,8 +66,10 @@ def main() -> None:
     best = {name: max((r[name] for r in rounds), key=lambda r: r["rate"]) for name in servers}
     for name, result in best.items():
         print(
-            f"{name:9} {result['rate']:9,.0f} requests/s   p50 {result['p50']:7.2f} ms   "
-            f"p99 {result['p99']:7.2f} ms   cpu {result['cpu']:5.0f} us/request"
+            f"{name:9} {result['rate']:9,.0f} requests/s   mean {result['mean']:6.2f} ms   "
+            f"p50 {result['p50']:6.2f} ms   p99 {result['p99']:6.2f} ms   "
+            f"longest {max(r[name]['longest'] for r in rounds):6.0f} ms   "
+            f"cpu {result['cpu']:5.0f} us/request"
         )
     print(f"ratio     {best['smclient']['rate'] / best['moto']['rate']:9.1f} x moto")
 
@@ -279,7 +282,9 @@ async def load(task: dict[str, Any]) -> dict[str, float]:
     latencies.clear()
     begun = time.perf_counter()
     await asyncio.sleep(task["seconds"])
-    seconds, measured = time.perf_counter() - begun, sorted(latencies)
+    ended = time.perf_counter()
+    seconds, measured = ended - begun, sorted(latencies)
+    unanswered = [ended - connection.sent for _, connection in pairs]
     for _, connection in pairs:
         connection.stopped = True
         connection.transport.close()
@@ -288,6 +293,8 @@ async def load(task: dict[str, Any]) -> dict[str, float]:
         "rate": len(measured) / seconds,
         "p50": measured[len(measured) // 2] * 1e3,
         "p99": measured[len(measured) * 99 // 100] * 1e3,
+        "mean": sum(measured) / len(measured) * 1e3,
+        "longest": max(*measured[-1:], *unanswered) * 1e3,
     }
 
 
