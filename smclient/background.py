@@ -28,7 +28,8 @@ class Worker(Protocol):
 
 
 class ThreadWorker:
-    """Does work on a daemon thread of its own, in order. Nothing is started before it is needed."""
+    """Does work on a daemon thread of its own, in order. It is started when it is first needed, and
+    a worker that was forgotten rather than closed takes its thread with it."""
 
     def __init__(self, name: str = "smclient-refresh") -> None:
         self._name = name
@@ -50,7 +51,9 @@ class ThreadWorker:
             if self._closed:
                 return
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread = threading.Thread(
+                    target=_run, args=(self._queue,), name=self._name, daemon=True
+                )
                 self._thread.start()
             self._queue.put(work)
 
@@ -65,9 +68,16 @@ class ThreadWorker:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            do_quietly(work)
+    def __del__(self) -> None:
+        self._queue.put(None)
+
+
+def _run(queue: SimpleQueue[Work | None]) -> None:
+    """Knows the queue and not the worker, and while it waits not the work it did: whoever is behind
+    them can be forgotten."""
+    while (work := queue.get()) is not None:
+        do_quietly(work)
+        del work
 
 
 def do_quietly(work: Work) -> None:

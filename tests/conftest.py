@@ -25,8 +25,8 @@ from smclient.testing import FakeClock
 from smclient_demo.mariadb_server import MariaDBServer
 from smclient_demo.postgres_server import PostgresServer
 from smclient_demo.redis_server import RedisServer
-from smclient_demo.server_home import ServerUnavailableError
 from smclient_embedded import EmbeddedService
+from tests.servers import started
 
 TESTS = Path(__file__).parent
 SHARED_DATABASE = "shared"
@@ -48,22 +48,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.server)
 
 
-def _started(server: Any) -> Any:
-    """Start a server. Where none can be had the test is skipped; with ``REQUIRE_SERVERS=1`` it
-    fails."""
-    try:
-        server.start()
-    except ServerUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            pytest.fail(f"REQUIRE_SERVERS=1, and {error}", pytrace=False)
-        pytest.skip(str(error))
-    return server
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A running PostgreSQL, shared: each test makes users and databases of its own."""
-    server: PostgresServer = _started(PostgresServer(max_connections=50))
+    server: PostgresServer = started(PostgresServer(max_connections=50))
     server.create_database(SHARED_DATABASE, server.superuser)
     yield server
     server.stop()
@@ -72,7 +60,7 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDBServer]:
     """A running MariaDB, shared: each test makes users and databases of its own."""
-    server: MariaDBServer = _started(MariaDBServer())
+    server: MariaDBServer = started(MariaDBServer())
     yield server
     server.stop()
 
@@ -80,7 +68,7 @@ def mariadb() -> Iterator[MariaDBServer]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A running Redis, shared: each test makes users of its own."""
-    server: RedisServer = _started(RedisServer())
+    server: RedisServer = started(RedisServer())
     yield server
     server.stop()
 

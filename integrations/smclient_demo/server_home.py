@@ -126,27 +126,24 @@ class Home:
         self._guard.communicate("done\n")
 
 
-def launch_on_free_port(
-    launch: Callable[[int], None], free: Callable[[int], bool] | None = None
-) -> None:
+def launch_on_free_port(launch: Callable[[int], None]) -> None:
     """Call ``launch`` with one free port after the other until it does not lose the port.
 
     Raises:
         ServerStartError: it failed on a port that nobody took, or no port was free.
     """
-    is_free_now = free or is_free
-    for port in free_ports(is_free_now):
+    for port in free_ports():
         try:
             return launch(port)
         except ServerStartError:
-            if is_free_now(port):  # else another program was quicker to bind it: try the next
+            if is_free(port):  # else another program was quicker to bind it: try the next
                 raise
     raise ServerStartError(f"no free port on {HOST} in {PORTS}")
 
 
-def free_ports(free: Callable[[int], bool]) -> Iterator[int]:
+def free_ports() -> Iterator[int]:
     """Some ports that nothing listens on now."""
-    return filter(free, secrets.SystemRandom().sample(PORTS, 20))
+    return filter(is_free, secrets.SystemRandom().sample(PORTS, 20))
 
 
 def is_free(port: int) -> bool:

@@ -4,7 +4,6 @@ secret, old sessions are cut. The application keeps its login."""
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,8 +18,8 @@ from smclient_demo.mariadb_server import MariaDBServer
 from smclient_demo.postgres_server import PostgresServer
 from smclient_demo.proof.application import make_engine
 from smclient_demo.proof.scene import Scene
-from smclient_demo.server_home import ServerUnavailableError
 from smclient_sqlalchemy import bind_engine
+from tests.servers import started
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 WHO = sqlalchemy.text("SELECT current_user")
@@ -29,13 +28,7 @@ WHO = sqlalchemy.text("SELECT current_user")
 @pytest.fixture(scope="module", params=[PostgresServer, MariaDBServer], ids=["postgres", "mariadb"])
 def server(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A server of this module's own: it is restarted."""
-    own = request.param()
-    try:
-        own.start()
-    except ServerUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(error))
+    own = started(request.param())
     yield own
     own.stop()
 

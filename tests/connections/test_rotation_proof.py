@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from smclient_demo.mariadb_server import MariaDBServer
 from smclient_demo.postgres_server import PostgresServer
 from smclient_demo.proof import Case, run_cases
-from smclient_demo.server_home import ServerUnavailableError
+from tests.servers import started
 
 SHORT = {"rotations": 3, "hold": 1.2}
 
@@ -22,13 +21,7 @@ SHORT = {"rotations": 3, "hold": 1.2}
 @pytest.fixture(scope="module", params=[PostgresServer, MariaDBServer], ids=["postgres", "mariadb"])
 def server(request: pytest.FixtureRequest) -> Iterator[Any]:
     """One with room for every pool at once."""
-    own = request.param(max_connections=200)
-    try:
-        own.start()
-    except ServerUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(error))
+    own = started(request.param(max_connections=200))
     yield own
     own.stop()
 

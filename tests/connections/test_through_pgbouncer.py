@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from smclient import AsyncSecretsClient, SecretsClient
 from smclient.drivers import Verdict, verdict
 from smclient.testing import Inline
 from smclient_demo.pgbouncer_server import PgBouncerServer
-from smclient_demo.server_home import ServerUnavailableError
+from tests.servers import started
 
 from .conftest import Account
 
@@ -26,13 +25,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def pooler(postgres: Any) -> Iterator[PgBouncerServer]:
     """Before the shared PostgreSQL."""
-    server = PgBouncerServer(postgres)
-    try:
-        server.start()
-    except ServerUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(error))
+    server = started(PgBouncerServer(postgres))
     yield server
     server.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -23,8 +24,19 @@ WAIT = 20
 CANARY = "c4n4ry"
 
 
-def our_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("smclient")]
+Threads = Callable[[], list[threading.Thread]]
+
+
+@pytest.fixture
+def our_threads() -> Threads:
+    """Our threads that were begun since the test began."""
+    others = set(threading.enumerate())
+
+    def ours() -> list[threading.Thread]:
+        since = set(threading.enumerate()) - others
+        return [thread for thread in since if thread.name.startswith("smclient")]
+
+    return ours
 
 
 # --- on_rotate ------------------------------------------------------------------------------------
@@ -264,7 +276,9 @@ def test_what_was_in_flight_when_the_client_closed_is_not_held(
 # --- threads --------------------------------------------------------------------------------------
 
 
-def test_no_thread_is_started_before_it_is_needed(backend: FakeBackend, clock: FakeClock) -> None:
+def test_no_thread_is_started_before_it_is_needed(
+    backend: FakeBackend, clock: FakeClock, our_threads: Threads
+) -> None:
     """Neither by making a client nor by reading; the first refresh starts one, closing ends it."""
     before = set(threading.enumerate())
     done = threading.Event()
@@ -335,7 +349,9 @@ def test_closing_waits_for_the_refresh_under_way(backend: FakeBackend, clock: Fa
     assert backend.closed
 
 
-def test_a_client_may_be_closed_by_its_own_callback(backend: FakeBackend) -> None:
+def test_a_client_may_be_closed_by_its_own_callback(
+    backend: FakeBackend, our_threads: Threads
+) -> None:
     """On the worker's thread, without waiting for itself."""
     client = SecretsClient(backend)
     closed = threading.Event()
@@ -365,7 +381,25 @@ def test_work_that_fails_does_not_end_the_thread(caplog: pytest.LogCaptureFixtur
     assert CANARY not in caplog.text
 
 
-def test_work_for_a_closed_worker_is_dropped() -> None:
+def test_a_forgotten_client_takes_its_thread_with_it(
+    backend: FakeBackend, clock: FakeClock, our_threads: Threads
+) -> None:
+    """Nobody closed it; when it is collected the thread ends."""
+    client = SecretsClient(backend, refresh="get", jitter=0.0, clock=clock)
+    done = threading.Event()
+    client.on_rotate(lambda event: done.set())
+    client.get("db")
+    backend.put("db", "new")
+    client.refresh("db")
+    assert done.wait(WAIT)
+    [thread] = our_threads()
+    del client
+    gc.collect()
+    thread.join(WAIT)
+    assert our_threads() == []
+
+
+def test_work_for_a_closed_worker_is_dropped(our_threads: Threads) -> None:
     """What was queued before is finished, in order; closing an idle or closed one is fine."""
     worker = ThreadWorker("smclient-test")
     done: list[int] = []

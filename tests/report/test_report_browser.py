@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from smclient import SecretsClient
 from smclient.report import html
 from smclient.report.snapshots import Snapshot
 from smclient.testing import FakeBackend, FakeClock, Inline
+from tests.servers import absent
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,10 +40,7 @@ document.body.replaceChildren(JSON.stringify(seen));
 @pytest.fixture(scope="module")
 def chromium() -> str:
     if CHROMIUM is None:
-        told = "no Chromium; apt-get install chromium"
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            pytest.fail(f"REQUIRE_SERVERS=1, and {told}", pytrace=False)
-        pytest.skip(told)
+        absent("there is no Chromium; apt-get install chromium")
     return CHROMIUM
 
 

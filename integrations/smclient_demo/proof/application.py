@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy
 import sqlalchemy.dialects.mysql.pymysql  # both before threads ask for them: the import races
@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from smclient import SmclientError
+from smclient_demo.crew import Crew
 from smclient_demo.mariadb_server import MariaDBServer
 from smclient_demo.proof.scene import Server
 
@@ -44,24 +45,17 @@ def make_engine(server: Server, dbname: str, bind: Bind) -> Engine:
     return engine
 
 
-class Application:
+class Application(Crew):
     """Threads that take a connection, ask something and give it back, until stopped."""
 
     def __init__(self, engine: Engine, *, threads: int, pause: float) -> None:
+        super().__init__(threads=threads, pause=pause)
         self._engine = engine
-        self._pause = pause
-        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._count = itertools.count(1)
         self.requests = 0
         self.slowest = 0.0
         self.failures: Counter[str] = Counter()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
 
     def __exit__(
         self,
@@ -69,9 +63,7 @@ class Application:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__exit__(kind, error, trace)
         self._engine.dispose()
 
     @property
@@ -79,20 +71,16 @@ class Application:
         """How many requests got an error."""
         return self.failures.total()
 
-    def wait(self, seconds: float) -> None:
-        """Let it work for a while."""
-        self._stop.wait(seconds)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            began = time.monotonic()
-            failure = self._request()
-            taken = time.monotonic() - began
-            with self._lock:
-                self.requests += 1
-                self.slowest = max(self.slowest, taken)
-                if failure is not None:
-                    self.failures[failure] += 1
+    def work(self, number: int) -> None:
+        """One request."""
+        began = time.monotonic()
+        failure = self._request()
+        taken = time.monotonic() - began
+        with self._lock:
+            self.requests += 1
+            self.slowest = max(self.slowest, taken)
+            if failure is not None:
+                self.failures[failure] += 1
 
     def _request(self) -> str | None:
         try:

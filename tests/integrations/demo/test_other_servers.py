@@ -16,6 +16,7 @@ import redis
 from smclient_demo.mariadb_server import MariaDBServer
 from smclient_demo.redis_server import RedisServer
 from smclient_demo.server_home import ServerStartError, ServerUnavailableError
+from tests.servers import started
 
 ROOT = Path(__file__).parents[3]
 REFUSED = (pymysql.OperationalError, redis.exceptions.AuthenticationError)
@@ -24,13 +25,7 @@ REFUSED = (pymysql.OperationalError, redis.exceptions.AuthenticationError)
 @pytest.fixture(params=[MariaDBServer, RedisServer], ids=["mariadb", "redis"])
 def own(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A server of the test's own."""
-    server = request.param()
-    try:
-        server.start()
-    except ServerUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(error))
+    server = started(request.param())
     yield server
     server.stop()
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Literal
 
-from smclient_demo import postgres_server
+from smclient_demo import postgres_server, server_home
 from smclient_demo.postgres_server import (
     PostgresServer,
     PostgresStartError,
@@ -386,10 +386,10 @@ def test_another_program_takes_the_port_first(monkeypatch: pytest.MonkeyPatch) -
     """When the port is lost between choice and bind, the next one is tried."""
     with socket.create_server(("127.0.0.1", 0)) as rival:
         taken = rival.getsockname()[1]
-        is_free = postgres_server._is_free
+        is_free = server_home.is_free
         answers = iter([True])  # once, the rival is not seen
         monkeypatch.setattr(
-            postgres_server, "_is_free", lambda port: next(answers, None) or is_free(port)
+            server_home, "is_free", lambda port: next(answers, None) or is_free(port)
         )
         sample = list(range(20000, 20050))
         monkeypatch.setattr(

@@ -1,0 +1,51 @@
+"""Threads that do one thing again and again, until stopped."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class Crew:
+    """A ``with`` block in which so many threads call ``work``, each with its number, with a pause
+    before each call.
+
+    Args:
+        pause: seconds.
+    """
+
+    def __init__(self, *, threads: int, pause: float) -> None:
+        self._pause = pause
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True)
+            for number in range(threads)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait(self, seconds: float) -> None:
+        """Let them work for a while."""
+        self._stop.wait(seconds)
+
+    def work(self, number: int) -> None:
+        """One piece of work of the thread of that number."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its threads do")
+
+    def _run(self, number: int) -> None:
+        while not self._stop.wait(self._pause):
+            self.work(number)
