@@ -29,8 +29,8 @@ _JSON_TYPES: dict[str, Any] = {
     "boolean": bool,
     "integer": int,
     "long": int,
-    "structure": Mapping,
-    "map": Mapping,
+    "structure": (dict, Mapping),  # a dict is known by its type, others are asked
+    "map": (dict, Mapping),
     "list": (list, tuple),
     "blob": (bytes, bytearray, memoryview),
     "timestamp": (datetime, int, float),
@@ -96,7 +96,7 @@ def service_model() -> ServiceModel:
 
 def to_json(value: Any) -> Any:
     """An answer as AWS JSON 1.1 has it: base64 for bytes, seconds for times."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {key: to_json(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(member) for member in value]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     CompoundSelect,
@@ -428,12 +428,13 @@ class SqlTransaction:
         if self._kept is None:
             return make(self._rows(statement, parameters))
         asked = (statement, *parameters.values())
-        found = self._kept.get(asked, self)
-        if found is self:
-            found = make(self._rows(statement, parameters))
-            if not (isinstance(found, VersionRecord) and _is_large(found)):
-                self._kept[asked] = found
-        return cast(R, found)
+        known: R | SqlTransaction = self._kept.get(asked, self)
+        if not isinstance(known, SqlTransaction):
+            return known
+        found = make(self._rows(statement, parameters))
+        if not (isinstance(found, VersionRecord) and _is_large(found)):
+            self._kept[asked] = found
+        return found
 
     def _change(
         self,
