@@ -174,7 +174,7 @@ def _weight(value: Any, limit: int) -> int:
     if isinstance(value, str):
         return len(value) * (1 if value.isascii() else 4) + 2
     parts: Any = ()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         parts = [part for pair in value.items() for part in pair]
     elif isinstance(value, list | tuple):
         parts = value
