@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 
-class Scope(NamedTuple):
-    """The account and region that a name is looked up in. A tuple, as it is a key all over."""
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The account and region that a name is looked up in."""
 
     account: str
     region: str

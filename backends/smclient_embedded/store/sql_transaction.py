@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -390,7 +391,7 @@ class SqlTransaction:
         try:
             for first in range(0, len(records), AUDIT_ROWS_AT_ONCE):
                 some = records[first : first + AUDIT_ROWS_AT_ONCE]
-                columns = tuple(column for record in some for column in audit_row(record))
+                columns = tuple(chain.from_iterable(map(audit_row, some)))
                 self._connection.exec_driver_sql(append_audit_in_sqlite(len(some)), columns)
         except (SQLAlchemyError, UnicodeEncodeError) as error:
             raise store_error(self._store, error) from None
