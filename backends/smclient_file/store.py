@@ -104,9 +104,20 @@ class FileStore:
         return FileKeyring(self.path, self._keys_now)
 
     def close(self) -> None:
-        """Forget contents and keys. The store cannot be used again."""
-        self._closed = True
-        self._forget(wipe=True)
+        """Forget contents and keys. The store cannot be used again.
+
+        A write under way ends first. One that lasts longer than ``lock_timeout``, or in which this
+        is called, is refused when it would be committed.
+        """
+        threads = self._threads
+        ended = threads.acquire(self._lock_timeout)
+        try:
+            with self._loading:
+                self._closed = True
+                self._forget(wipe=ended)
+        finally:
+            if ended:
+                threads.release()
 
     # --- more than a Store ------------------------------------------------------------------------
 
@@ -142,6 +153,7 @@ class FileStore:
         if known is not None and read_signature(self.path, self._system) == known.signature:
             return known
         with self._loading:
+            self._must_be_open()  # a reader that waited for close() takes up no keys again
             known = self._generation
             if known is not None and read_signature(self.path, self._system) == known.signature:
                 return known
@@ -237,6 +249,7 @@ class FileStore:
 
     def _put(self, base: Generation, header: Header, keys: StoreKeys, tables: Tables) -> None:
         """Write the next generation. If anything goes wrong the file is read anew on next use."""
+        self._must_be_open()
         last = max(base.header.generation, header.generation)
         header = replace(header, generation=last + 1, prev_mac=base.mac)
         raw, mac = assemble(self.path, header, tables.blocks(), keys)
