@@ -86,6 +86,7 @@ class FileStore:
         self._new_locks()
         _all.add(self)
         self._current()
+        self._accept_rollback = False  # it was meant for the file that was found just now
 
     # --- Store ------------------------------------------------------------------------------------
 
@@ -195,7 +196,7 @@ class FileStore:
             pin.check(self.path, seen, self._pins.get(store_id), self._expected)
         except StoreRolledBack:
             below = self._expected is not None and seen.generation < self._expected
-            if below or not self._accept_rollback or self._generation is not None:
+            if below or not self._accept_rollback:
                 raise
             back = True
         self._pins.advance(store_id, seen, back=back)
@@ -248,12 +249,12 @@ class FileStore:
         tx.publish()
 
     def _put(self, base: Generation, header: Header, keys: StoreKeys, tables: Tables) -> None:
-        """Write the next generation. If anything goes wrong the file is read anew on next use."""
+        """Write the next generation. If anything goes wrong, the signature says on next use
+        whether the file changed; the generation that is known stays until then."""
         self._must_be_open()
         last = max(base.header.generation, header.generation)
         header = replace(header, generation=last + 1, prev_mac=base.mac)
         raw, mac = assemble(self.path, header, tables.blocks(), keys)
-        self._generation = None
         sweep(self.path)
         signature = write_file(self.path, raw, self._system)
         slot = base.slot if base.slot in header.slots else header.slots[0]
