@@ -177,7 +177,7 @@ class _Merging:
             return theirs if preferred == "theirs" else ours
         if _same(ours, theirs):
             return ours
-        old = base or Content(replace(ours.record, tags=None, description=None), 0)
+        old = base or _nothing(ours.record)
         record = self._record(old.record, ours.record, theirs.record)
         name = record.name
         versions = self._versions(keys, old, ours, theirs)
@@ -291,6 +291,12 @@ class _Merging:
             _, epoch, value = setting_of(line)
             opened[name] = keys.open(value, setting_place(name), epoch), line
         return opened
+
+
+def _nothing(record: SecretRecord) -> Content:
+    """What both sides came from where both made the secret: nothing is set, not even its name."""
+    made = record.created_at
+    return Content(SecretRecord(record.arn, record.scope, "", made, made), 0)
 
 
 def _rewrapper(of: StoreKeys, to: StoreKeys, epoch: int) -> Reseal:
