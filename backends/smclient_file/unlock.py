@@ -35,9 +35,9 @@ KEYRING_SERVICE = "smclient-file"
 class Credentials:
     """What a user opens a store with. Hides itself.
 
-    A key file goes before a passphrase, both before the system keyring and KMS, which are asked
-    only where the store has a slot for them and nothing else was given. ``None`` means: see the
-    environment, each time anew.
+    What was given goes before the environment, which is seen each time anew; a key file goes before
+    a passphrase, both before the system keyring and KMS, which are asked only where the store has a
+    slot for them and nothing else was given.
     """
 
     passphrase: str | None = field(default=None, repr=False)
@@ -50,7 +50,12 @@ class Credentials:
         return self.passphrase or self._variable(PASSPHRASE_VARIABLE)
 
     def get_key_file(self) -> Path | None:
-        """The key file, if one is named."""
+        """The key file, if one is named: one that was given, or that of the environment where no
+        passphrase was given."""
+        return self.key_file if self.passphrase else self.any_key_file()
+
+    def any_key_file(self) -> Path | None:
+        """The same; that of the environment even beside a passphrase that was given."""
         named = self._variable(KEY_FILE_VARIABLE)
         return self.key_file or (Path(named) if named else None)
 
@@ -72,7 +77,7 @@ def unlock(store: str, header: Header, given: Credentials) -> tuple[StoreKeys, S
     if key_file is not None and (slots[KEY_FILE] or given.key_file is not None):
         material = read_key_file(key_file)
         return _try(store, header, slots[KEY_FILE], lambda _: material, f"the key file {key_file}")
-    if passphrase is not None and slots[PASSPHRASE]:
+    if passphrase is not None and (slots[PASSPHRASE] or given.passphrase):
         derive = _deriver(store, passphrase)
         return _try(store, header, slots[PASSPHRASE], derive, "the passphrase")
     if slots[KEYRING]:
@@ -131,8 +136,8 @@ def _try(
 
 
 def material_of(store: str, header: Header, slot: Slot, given: Credentials) -> bytes | None:
-    """The material of one slot, if what was given has it."""
-    key_file, passphrase = given.get_key_file(), given.get_passphrase()
+    """The material of one slot, if what was given or the environment has it."""
+    key_file, passphrase = given.any_key_file(), given.get_passphrase()
     try:
         if slot.head.kind == PASSPHRASE:
             material = _deriver(store, passphrase)(slot) if passphrase is not None else b""

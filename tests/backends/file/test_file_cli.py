@@ -151,6 +151,19 @@ def test_keys_are_added_and_removed_without_touching_values(
     )
 
 
+def test_a_passphrase_on_the_command_line_makes_its_slot(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key file in the environment is not meant then, and not made."""
+    monkeypatch.setenv("SMCLIENT_KEY_FILE", str(tmp_path / "k.key"))
+    Path("p").write_text("a passphrase that is long enough\n")
+    made = shape(run("init", "s.sms", "--passphrase", "@p", "--force", "--json"))
+    assert ([slot["kind"] for slot in made["slots"]], made["key_file"]) == (["passphrase"], None)
+    assert not Path("k.key").exists()
+    run("put", "s.sms", "app/key", "--passphrase", "@p", stdin=VALUE)
+    assert run("get", "s.sms", "app/key", "--passphrase", "@p").stdout == VALUE + "\n"
+
+
 def test_rekey_rewraps_reencrypts_and_rotates(run: Run, store: Path) -> None:
     """Values stay readable; ciphertexts change only where that is asked for."""
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf import argon2
 from moto import mock_aws
 
 from smclient_file import Credentials, FileStore, create, first_slot, new_store_id
-from smclient_file.admin import add_slot, rekey, remove_slot
+from smclient_file.admin import add_slot, left_behind, rekey, remove_slot
 from smclient_file.crypto import Place, SealBroken, StoreKeys
 from smclient_file.errors import (
     FileStoreError,
@@ -32,6 +32,7 @@ from smclient_file.errors import (
 from smclient_file.kdf import ARGON2ID, BOUNDS, DEFAULTS, LOWEST, PBKDF2, SCRYPT, Kdf, KdfRefused
 from smclient_file.slots import canonical, head, passphrase_head
 from smclient_file.unlock import (
+    KEY_FILE_VARIABLE,
     PASSPHRASE_VARIABLE,
     make_key_file,
     make_keyring_slot,
@@ -117,6 +118,37 @@ def test_the_environment_has_the_passphrase(make_file: Make, monkeypatch: Any) -
     FileStore(path)
     with pytest.raises(StoreLocked):
         FileStore(path, NOTHING)
+
+
+def test_a_passphrase_that_was_given_goes_before_the_environment(
+    make_file: Make, key_file: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be there a key file, another one, or none at its path; a key file that was given too."""
+    locked, given = make_file("passphrase"), Credentials(passphrase="passphrase")
+    store = FileStore(locked, given)
+    add_slot(store, lambda keys: first_slot("x", keys, Credentials(key_file=key_file)))
+    for named in (key_file, key_file.with_name("none")):
+        monkeypatch.setenv(KEY_FILE_VARIABLE, str(named))
+        assert FileStore(locked, given).generation().slot.head.kind == "passphrase"
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key_file))
+    for path_of_it, word in ((locked, "wrong"), (path, "of no slot")):
+        with pytest.raises(WrongKey, match="the passphrase"):
+            FileStore(path_of_it, Credentials(passphrase=word))
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "wrong")
+    assert value(FileStore(path, Credentials(key_file=key_file)), "app/key") == CANARY.encode()
+
+
+def test_a_new_root_key_takes_along_every_key_at_hand(
+    make_file: Make, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one in the environment too, beside a passphrase that was given."""
+    path, given = make_file("passphrase"), Credentials(passphrase="passphrase")
+    store = FileStore(path, given)
+    add_slot(store, lambda keys: first_slot("x", keys, Credentials(key_file=key_file)))
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key_file))
+    assert left_behind(store, given) == ()
+    assert rekey(store, given, rotate_root=True) == ()
+    FileStore(path, Credentials(key_file=key_file))
 
 
 def test_several_slots_at_once(path: Path, open_file: Open, cheap: Callable[[], Kdf]) -> None:
