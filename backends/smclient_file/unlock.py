@@ -6,6 +6,7 @@ import base64
 import os
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +25,8 @@ from smclient_file.errors import (
 from smclient_file.format import Header
 from smclient_file.kdf import KdfRefused
 from smclient_file.slots import KEY_FILE, KEYRING, KMS, PASSPHRASE, Slot, SlotHead, head, unpacked
-from smclient_file.system import flag, open_to_others
+from smclient_file.system import flag, open_to_others, this_system
+from smclient_file.write import write_all
 
 PASSPHRASE_VARIABLE = "SMCLIENT_PASSPHRASE"  # noqa: S105  a name, not a passphrase
 KEY_FILE_VARIABLE = "SMCLIENT_KEY_FILE"
@@ -215,12 +217,7 @@ def make_key_file(path: Path, *, even_in_git: bool = False) -> bytes:
     material = os.urandom(KEY_BYTES)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flag("O_CLOEXEC") | flag("O_BINARY")
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            os.write(descriptor, material)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _fill_key_file(path, os.open(path, flags, 0o600), material)
     except FileExistsError:
         raise StoreExists(path, "there is a file already", part="key file") from None
     except OSError as error:
@@ -228,6 +225,22 @@ def make_key_file(path: Path, *, even_in_git: bool = False) -> bytes:
             path, f"the key file cannot be written: {error.strerror}", part="key file"
         ) from error
     return material
+
+
+def _fill_key_file(path: Path, descriptor: int, material: bytes) -> None:
+    """Bring the key and its name to the disk; what is not whole goes."""
+    system = this_system()
+    try:
+        try:
+            write_all(descriptor, material)
+            system.flush(descriptor)
+        finally:
+            os.close(descriptor)
+        system.flush_folder(os.path.dirname(os.path.abspath(path)))
+    except BaseException:
+        with suppress(OSError):  # the error that is on its way says more
+            os.unlink(path)
+        raise
 
 
 def git_tree(path: Path) -> Path | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -235,6 +237,40 @@ def test_what_is_no_key_file(path: Path, tmp_path: Path) -> None:
         make_key_file(other, even_in_git=True)
     with pytest.raises(KeyUnavailable):
         make_key_file(tmp_path / "none" / "key", even_in_git=True)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "close"])
+def test_a_key_file_that_cannot_be_written_whole_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Half a key would be taken for the key by the next command."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(KeyUnavailable, match="No space left"):
+            make_key_file(tmp_path / "new.key", even_in_git=True)
+    assert list(tmp_path.iterdir()) == []
+    make_key_file(tmp_path / "new.key", even_in_git=True)
+
+
+def test_a_key_file_is_written_whole_and_its_folder_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few bytes the system takes; a key that a power cut takes away opens nothing."""
+    write, flush, flushed = os.write, os.fsync, []
+    monkeypatch.setattr(os, "write", lambda descriptor, raw: write(descriptor, bytes(raw)[:5]))
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    made = make_key_file(tmp_path / "new.key", even_in_git=True)
+    assert read_key_file(tmp_path / "new.key") == made
+    assert flushed == [False, True]
 
 
 def test_a_key_file_for_a_store_that_has_no_such_slot(make_file: Make, key_file: Path) -> None:
