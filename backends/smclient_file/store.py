@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient_embedded.store import Keyring, StoreError, Transaction
 from smclient_file import pin
 from smclient_file.crypto import StoreKeys
@@ -63,7 +62,6 @@ class FileStore:
         path: str | os.PathLike[str],
         credentials: Credentials | None = None,
         *,
-        clock: Clock = SYSTEM_CLOCK,
         expected_generation: int | None = None,
         accept_rollback: bool = False,
         lock_timeout: float = LOCK_TIMEOUT,
@@ -73,7 +71,6 @@ class FileStore:
     ) -> None:
         self.path = os.path.realpath(path)
         self._credentials = credentials or Credentials()
-        self._clock = clock
         self._expected = expected_generation
         self._accept_rollback = accept_rollback
         self._pins = NoPins() if private else pins or Pins()
@@ -241,7 +238,7 @@ class FileStore:
         return self._current(), None
 
     def _commit(self, tx: FileTransaction) -> None:
-        entries, settings = tx.changes(self._clock.now())
+        entries, settings = tx.changes()
         base = tx.base
         if base is not None and (entries or settings):
             tables = base.tables.changed(entries, settings)
