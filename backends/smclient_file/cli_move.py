@@ -29,7 +29,7 @@ from smclient.cli.options import (
 )
 from smclient.errors import SmclientError
 from smclient_embedded.store import Scope, SecretRecord
-from smclient_file.cli_common import Given, opening, store_argument
+from smclient_file.cli_common import Given, opening, store_argument, text_or_none
 from smclient_file.moving import (
     Item,
     Step,
@@ -282,11 +282,10 @@ def _text_of(file: str | None) -> str:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raw = b""
-    raise click.UsageError(f"{file} is no UTF-8 text")
+    text = text_or_none(raw)
+    if text is None:
+        raise click.UsageError(f"{file} is no UTF-8 text")
+    return text
 
 
 def _dump(items: Sequence[Item]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from smclient_file.crypto import Place, SealBroken, StoreKeys, Value
 from smclient_file.errors import FileStoreError, MergeConflict, StoreDamaged
 from smclient_file.format import Header
 from smclient_file.generation import Generation
-from smclient_file.lines import Content, OwnKey, VersionRow, setting_of, setting_place, value_of
+from smclient_file.lines import Content, OwnKey, VersionRow, value_of
+from smclient_file.seals import opened_setting
 from smclient_file.slots import Slot
 from smclient_file.tables import Tables, name_key, tables_from
 
@@ -288,8 +289,7 @@ class _Merging:
         tables = resealed(self.store, header, Tables(settings=side.tables.settings), reseal)
         opened: dict[str, tuple[bytes, bytes]] = {}
         for name, line in tables.settings.items():
-            _, epoch, value = setting_of(line)
-            opened[name] = keys.open(value, setting_place(name), epoch), line
+            opened[name] = opened_setting(self.store, keys, name, line), line
         return opened
 
 

@@ -22,10 +22,9 @@ from smclient_embedded.store import (
 from smclient_embedded.store.audit_pages import page_of_trail
 from smclient_embedded.store.memory import sort_key
 from smclient_file.generation import Generation, Memory
-from smclient_file.lines import Content, setting_of, setting_place
+from smclient_file.lines import Content
+from smclient_file.seals import opened_setting
 from smclient_file.tables import SUFFIX, Tables, name_in
-
-MAX_NAME = 512
 
 
 class FileView:
@@ -174,8 +173,7 @@ class FileView:
         line = self._settings.get(name) or self._tables.settings.get(name)
         if line is None:
             return None
-        _, epoch, value = setting_of(line)
-        return self._generation().keys.open(value, setting_place(name), epoch)
+        return opened_setting(self._store, self._generation().keys, name, line)
 
     # --- inside -----------------------------------------------------------------------------------
 

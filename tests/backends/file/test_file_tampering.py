@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smclient_file import Credentials, FileStore
-from smclient_file.crypto import FORMAT
+from smclient_file.admin import rekey
+from smclient_file.crypto import FORMAT, StoreKeys
 from smclient_file.errors import (
     FileStoreError,
     KdfParametersRefused,
@@ -25,8 +26,13 @@ from smclient_file.errors import (
     StoreTruncated,
     WrongKey,
 )
+from smclient_file.format import Header
+from smclient_file.generation import Generation
 from smclient_file.kdf import ARGON2ID, BOUNDS
+from smclient_file.lines import setting_line, setting_place
+from smclient_file.merging import merge
 from smclient_file.slots import canonical
+from smclient_file.tables import Tables
 from tests.backends.file.helpers_file import CANARY, header, lines, sample, value
 
 Make = Callable[..., Path]
@@ -354,3 +360,33 @@ def test_a_member_twice_is_refused(path: Path, open_file: Open) -> None:
 
 def _never(*_: object) -> bytes:
     raise AssertionError("a key was derived")
+
+
+def test_a_setting_that_does_not_open_is_named(path: Path, open_file: Open) -> None:
+    """Sealed for another name, by a faulty program with the key: the MAC fits."""
+    store = open_file(path)
+
+    def change(base: Generation) -> tuple[Header, StoreKeys, Tables]:
+        sealed = base.keys.seal(CANARY.encode(), setting_place("other"), base.header.epoch)
+        line = setting_line("name", base.header.epoch, sealed)
+        return base.header, base.keys, base.tables.changed({}, {"name": line})
+
+    store.rewrite(change)
+    raw, here = path.read_bytes(), store.generation()
+    nothing = Credentials(environment=False)
+    for work in (
+        lambda: settings_of(store),
+        lambda: rekey(store, nothing),
+        lambda: rekey(store, nothing, reencrypt=True),
+        lambda: store.rewrite(lambda ours: merge(store.path, here, ours, here)),
+    ):
+        with pytest.raises(StoreDamaged, match="the setting 'name' does not open") as caught:
+            work()
+        assert caught.value.part == "setting name"
+        assert CANARY not in str(caught.value)
+    assert path.read_bytes() == raw
+
+
+def settings_of(store: FileStore) -> Mapping[str, bytes]:
+    with store.transaction(write=False) as tx:
+        return tx.settings()
