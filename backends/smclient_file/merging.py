@@ -153,10 +153,16 @@ class _Merging:
             try:
                 found[arn] = resealed_content(entry.content(), header, reseal)
             except SealBroken:
-                raise StoreDamaged(
-                    self.store, f"a value of {arn} does not open", part=f"secret {arn}"
-                ) from None
+                raise self._damaged(arn) from None
         return found
+
+    def _damaged(self, arn: str) -> StoreDamaged:
+        return StoreDamaged(
+            self.store,
+            f"a value of {arn} does not open",
+            part=f"secret {arn}",
+            remedy="find it with 'smclient file verify' in both files",
+        )
 
     def _secret(
         self,
@@ -240,8 +246,11 @@ class _Merging:
         for version_id in dict.fromkeys([*ours.versions, *theirs.versions]):
             rows = [side.versions.get(version_id) for side in (old, ours, theirs)]
             told = [None if row is None else _identity(row) for row in rows]
-            if told[0] not in told[1:] and _same_value(keys, rows[1], rows[2]):
-                told[2] = told[1]  # both sealed it anew
+            try:
+                if told[0] not in told[1:] and _same_value(keys, rows[1], rows[2]):
+                    told[2] = told[1]  # both sealed it anew
+            except SealBroken:
+                raise self._damaged(ours.record.arn) from None
             picked = self.pick(f"secret {name}: version {version_id}", *told)
             row = rows[1] if picked == told[1] else rows[2]
             if row is not None:
@@ -313,7 +322,7 @@ def _rewrapper(of: StoreKeys, to: StoreKeys, epoch: int) -> Reseal:
 
 
 def _same_value(keys: StoreKeys, one: VersionRow | None, other: VersionRow | None) -> bool:
-    """Whether two versions of one id hold the same value."""
+    """Whether two versions of one id hold the same value. Raises ``SealBroken``."""
     if one is None or other is None:
         return False
     opened: list[bytes] = []

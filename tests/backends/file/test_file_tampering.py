@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from smclient_file import Credentials, FileStore
 from smclient_file.admin import rekey
-from smclient_file.crypto import FORMAT, StoreKeys
+from smclient_file.crypto import FORMAT, Place, StoreKeys
 from smclient_file.errors import (
     FileStoreError,
     KdfParametersRefused,
@@ -29,11 +30,11 @@ from smclient_file.errors import (
 from smclient_file.format import Header
 from smclient_file.generation import Generation
 from smclient_file.kdf import ARGON2ID, BOUNDS
-from smclient_file.lines import setting_line, setting_place
+from smclient_file.lines import OwnKey, own_sealed, setting_line, setting_place
 from smclient_file.merging import merge
 from smclient_file.slots import canonical
-from smclient_file.tables import Tables
-from tests.backends.file.helpers_file import CANARY, header, lines, sample, value
+from smclient_file.tables import Entry, Tables
+from tests.backends.file.helpers_file import CANARY, arn, header, lines, sample, value
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
@@ -390,3 +391,24 @@ def test_a_setting_that_does_not_open_is_named(path: Path, open_file: Open) -> N
 def settings_of(store: FileStore) -> Mapping[str, bytes]:
     with store.transaction(write=False) as tx:
         return tx.settings()
+
+
+def test_a_value_that_does_not_open_is_named_by_a_merge(path: Path, open_file: Open) -> None:
+    """Where both sides sealed one version anew, and their values have to be compared."""
+    store = open_file(path)
+    ours = store.generation()
+    place = Place(arn("app/db"), "v1", "string")
+
+    def change(base: Generation) -> tuple[Header, StoreKeys, Tables]:
+        content = base.tables.entries[place.arn].content()
+        row = content.versions["v1"]
+        sealed = base.keys.seal(b"x", replace(place, version_id="v2"), base.header.epoch)
+        own = own_sealed(place, OwnKey(base.header.store_id, base.header.epoch, "string"), sealed)
+        versions = {**content.versions, "v1": replace(row, record=replace(row.record, sealed=own))}
+        entry = Entry.of(store.path, base.header.store_id, replace(content, versions=versions))
+        return base.header, base.keys, base.tables.changed({place.arn: entry}, {})
+
+    store.rewrite(change)
+    with pytest.raises(StoreDamaged, match="does not open") as caught:
+        merge(store.path, None, ours, store.generation())
+    assert caught.value.part == f"secret {place.arn}"
