@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from smclient.clock import SYSTEM_CLOCK, Clock
+from smclient.state_folder import STATE_DIR, state_folder
 
 if TYPE_CHECKING:
     from smclient_embedded.control import Control
@@ -347,8 +348,13 @@ def _tls(options: _Options) -> TlsFiles:
 
 
 def _state_folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "smclient"
+    folder = state_folder()
+    if folder is None:
+        raise click.UsageError(
+            f"this user has no home folder to keep keys in; set {STATE_DIR}, or give --key-file "
+            "(and --tls-dir)"
+        )
+    return folder
 
 
 def _say_ready(endpoint: str, key_file: Path | None, tls: TlsFiles | None, as_json: bool) -> None:
