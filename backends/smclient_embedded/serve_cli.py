@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smclient.clock import SYSTEM_CLOCK, Clock
+from smclient.state_folder import STATE_DIR, state_folder
 from smclient_embedded.serve_options import Options, refuse_open_doors, refuse_workers_apart
 
 if TYPE_CHECKING:
@@ -332,8 +333,13 @@ def _tls(options: Options) -> TlsFiles:
 
 
 def _state_folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "smclient"
+    folder = state_folder()
+    if folder is None:
+        raise click.UsageError(
+            f"this user has no home folder to keep keys in; set {STATE_DIR}, or give --key-file "
+            "(and --tls-dir)"
+        )
+    return folder
 
 
 def _how_reached(endpoint: str, key_file: Path | None, tls: TlsFiles | None) -> dict[str, Any]:

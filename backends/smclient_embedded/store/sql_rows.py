@@ -21,6 +21,7 @@ from smclient_embedded.store.records import (
     Sealed,
     SecretRecord,
     VersionRecord,
+    stem_of,
 )
 from smclient_embedded.store.sql_schema import (
     audit,
@@ -41,7 +42,6 @@ SECRET = tuple(column for column in secrets.c if column.name not in DERIVED)
 VERSION = tuple(column for column in versions.c if column.name != "ordinal")
 AUDIT = tuple(column for column in audit.c if column.name != "sequence")
 
-_SUFFIX = 7  # a hyphen and six characters
 _MOMENTS = ("last_rotated_at", "next_rotation_at", "window_ends_at")
 
 
@@ -68,7 +68,7 @@ def secret_row(record: SecretRecord) -> dict[str, Any]:
         "policies": dict(record.policies) or None,
         "secret_type": record.secret_type,
         "replication": _replication_json(record),
-        "stem": record.arn[:-_SUFFIX],
+        "stem": stem_of(record.arn),
         "is_deleted": int(record.deleted_at is not None),
         "rotation_due_at": rotation.next_rotation_at if rotation and is_due else None,
     }
