@@ -361,6 +361,39 @@ class TestWriting:
         store.writes_break = False
         assert world.value() == "v0"
 
+    def test_why_is_for_the_log_and_not_for_the_wire(
+        self, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Neither a client nor the trail is told where the store is."""
+        store = BrokenStore()
+        world = make(store)
+        world.create()
+        store.writes_break = True
+        client = world.service.client()
+        with pytest.raises(client.exceptions.ClientError) as wired:
+            client.put_secret_value(SecretId="s", SecretString="x")
+        said = "An error occurred on the server side."
+        assert wired.value.response["Error"]["Message"] == said
+        assert "PutSecretValue failed: the disk is full" in caplog.text
+        store.writes_break = False
+        assert {event["errorMessage"] for event in world.events("PutSecretValue")} == {said}
+
+    def test_a_day_of_access_that_cannot_be_written_refuses_no_read(
+        self, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is logged, and written with the next read."""
+        store = BrokenStore()
+        world = make(store)
+        world.create()
+        store.writes_break = True
+        assert world.value() == "v0"
+        assert "LastAccessedDate cannot be written: the disk is full" in caplog.text
+        store.writes_break = False
+        assert [event.get("errorCode") for event in world.events("GetSecretValue")] == [None]
+        assert "LastAccessedDate" not in world.describe()
+        world.value()
+        assert "LastAccessedDate" in world.describe()
+
 
 class TestLookup:
     def test_gives_the_newest_first_up_to_a_limit(self, world: Any) -> None:
