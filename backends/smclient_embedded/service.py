@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -245,13 +245,19 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         return done
 
     def close(self) -> None:
-        """Write what audit holds back and close the store. Closing twice is fine."""
-        if not self._closed:
-            self._closed = True
-            self._functions.close()
-            self.audit.close()
-            self.events.close()
-            self._store.close()
+        """Write what audit holds back and close the store. Closing twice is fine.
+
+        Raises:
+            StoreError: audit cannot be written, and is lost; everything is closed all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with ExitStack() as closing:  # each is closed, whatever the one before raised
+            closing.callback(self._store.close)
+            closing.callback(self.events.close)
+            closing.callback(self.audit.close)
+            closing.callback(self._functions.close)
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,37 +12,10 @@ import pytest
 
 from smclient_embedded import EmbeddedService
 from smclient_embedded.errors import InternalServiceError
-from smclient_embedded.store import MemoryStore, StoreError
 from smclient_embedded.store.records import Scope
+from tests.backends.embedded.service.helpers_broken_store import BrokenStore
 
 CANARY = "canary-4b7e91"
-
-
-class BrokenStore(MemoryStore):
-    """A store in memory whose trail, or whose writing, can be broken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.audit_breaks = False
-        self.writes_break = False
-
-    @contextmanager
-    def transaction(self, *, write: bool) -> Any:
-        if write and self.writes_break:
-            raise StoreError("the disk is full")
-        with super().transaction(write=write) as tx:
-            yield _Breaking(tx, self) if self.audit_breaks else tx
-
-
-class _Breaking:
-    def __init__(self, tx: Any, store: BrokenStore) -> None:
-        self._tx = tx
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tx, name)
-
-    def append_audit(self, records: Any) -> None:
-        raise StoreError("the trail is full")
 
 
 def kept(world: Any) -> int:
@@ -360,39 +332,6 @@ class TestWriting:
         assert wired.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
         store.writes_break = False
         assert world.value() == "v0"
-
-    def test_why_is_for_the_log_and_not_for_the_wire(
-        self, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Neither a client nor the trail is told where the store is."""
-        store = BrokenStore()
-        world = make(store)
-        world.create()
-        store.writes_break = True
-        client = world.service.client()
-        with pytest.raises(client.exceptions.ClientError) as wired:
-            client.put_secret_value(SecretId="s", SecretString="x")
-        said = "An error occurred on the server side."
-        assert wired.value.response["Error"]["Message"] == said
-        assert "PutSecretValue failed: the disk is full" in caplog.text
-        store.writes_break = False
-        assert {event["errorMessage"] for event in world.events("PutSecretValue")} == {said}
-
-    def test_a_day_of_access_that_cannot_be_written_refuses_no_read(
-        self, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """It is logged, and written with the next read."""
-        store = BrokenStore()
-        world = make(store)
-        world.create()
-        store.writes_break = True
-        assert world.value() == "v0"
-        assert "LastAccessedDate cannot be written: the disk is full" in caplog.text
-        store.writes_break = False
-        assert [event.get("errorCode") for event in world.events("GetSecretValue")] == [None]
-        assert "LastAccessedDate" not in world.describe()
-        world.value()
-        assert "LastAccessedDate" in world.describe()
 
 
 class TestLookup:
