@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from smclient_embedded.kdf import Kdf
 from smclient_file import Credentials, FileStore, merging
 from smclient_file.admin import add_slot, rekey, remove_slot, verify
 from smclient_file.errors import FileStoreError, MergeConflict
-from smclient_file.kdf import Kdf
 from smclient_file.slots import passphrase_head
 from tests.backends.file.helpers_file import arn, put, sample, value
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smclient_embedded.kdf import ARGON2ID, BOUNDS
 from smclient_file import Credentials, FileStore
 from smclient_file.crypto import FORMAT
 from smclient_file.errors import (
@@ -25,7 +26,6 @@ from smclient_file.errors import (
     StoreTruncated,
     WrongKey,
 )
-from smclient_file.kdf import ARGON2ID, BOUNDS
 from smclient_file.slots import canonical
 from tests.backends.file.helpers_file import CANARY, header, lines, sample, value
 
@@ -269,7 +269,7 @@ def test_a_key_derivation_out_of_bounds_is_refused_before_it_runs(
         fields["slots"][0][parameter] = number
 
     with_header(path, change)
-    monkeypatch.setattr("smclient_file.kdf.Kdf.derive", _never)
+    monkeypatch.setattr("smclient_embedded.kdf.Kdf.derive", _never)
     with pytest.raises(KdfParametersRefused, match=f"{parameter}={number}"):
         FileStore(path, Credentials(passphrase="passphrase"))
 
