@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from smclient.errors import ConfigError
+from smclient_embedded.disk import flush_folder
 from smclient_embedded.master import CHECK, MasterKey, ReadSetting
 from smclient_embedded.store.ports import Store, StoreConflict, StoreError, Transaction
 from smclient_embedded.store.records import (
@@ -99,23 +100,13 @@ def write_backup(store: Store, path: Path, *, now: datetime) -> int:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
-            _sync_folder(path.parent)
+            flush_folder(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise BackupError(f"the backup {path} cannot be written: {error.strerror}") from error
     return count
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's new name on the disk, too."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _write(file: IO[bytes], tx: Transaction, now: datetime) -> int:

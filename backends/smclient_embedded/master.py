@@ -24,6 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from smclient.errors import ConfigError
+from smclient_embedded.disk import write_private
 from smclient_embedded.kdf import MEMORY_HARD, Kdf, KdfRefused
 from smclient_embedded.store.ports import Store, StoreError, Transaction
 
@@ -88,14 +89,16 @@ class MasterKey:
         """The key in a file of 32 bytes that only its owner may read; made anew if allowed.
 
         Raises:
-            MasterKeyError: absent, too open, or not a key.
+            MasterKeyError: absent, too open, or not a key; or it cannot be made, and none is left.
         """
         if create and not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(_KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                write_private(path, os.urandom(_KEY_BYTES))
+            except OSError as error:
+                raise MasterKeyError(
+                    f"the master key file {path} cannot be made ({error.strerror}); make one "
+                    "elsewhere, and name it with ?master_key_file= or SMCLIENT_MASTER_KEY_FILE"
+                ) from error
         try:
             mode = path.stat().st_mode
             material = path.read_bytes()
