@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from smclient import SecretsClient
+from smclient_embedded.kdf import DEFAULTS, Kdf
 from smclient_embedded.store import Scope, SecretRecord, VersionRecord
 from smclient_file import Credentials, FileStore, Pins, create, first_slot, new_store_id
-from smclient_file.kdf import DEFAULTS, Kdf
 from smclient_file.unlock import make_key_file
 
 SCOPE = Scope("123456789012", "us-east-1")

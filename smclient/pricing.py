@@ -107,3 +107,13 @@ def calls_cost(calls: Mapping[str, int], price_book: PriceBook = PRICE_BOOK) -> 
 def per_month(cost: Decimal, seconds: float) -> Decimal:
     """A cost that arose in ``seconds``, carried on for a month of 730 hours."""
     return cost * MONTH_SECONDS / Decimal(seconds) if seconds else Decimal(0)
+
+
+def exact(dollars: Decimal | None) -> str | None:
+    """As a plain decimal number, at least to the cent."""
+    if dollars is None:
+        return None
+    rounded = dollars.quantize(Decimal("0.000001"))
+    text = f"{rounded:f}".rstrip("0")
+    whole, _, cents = text.partition(".")
+    return f"{whole}.{cents:0<2}"

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import IO, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from smclient.errors import ConfigError
-from smclient_embedded.master import CHECK, MasterKey
+from smclient_embedded.disk import flush_folder
+from smclient_embedded.master import CHECK, MasterKey, ReadSetting
 from smclient_embedded.store.ports import Store, StoreConflict, StoreError, Transaction
 from smclient_embedded.store.records import (
     AuditRecord,
@@ -99,23 +100,13 @@ def write_backup(store: Store, path: Path, *, now: datetime) -> int:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
-            _sync_folder(path.parent)
+            flush_folder(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise BackupError(f"the backup {path} cannot be written: {error.strerror}") from error
     return count
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's new name on the disk, too."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _write(file: IO[bytes], tx: Transaction, now: datetime) -> int:
@@ -169,8 +160,12 @@ def _of_secret(tx: Transaction, secret: SecretRecord) -> Iterator[tuple[str, Any
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read_backup(path: Path, store: Store, master: MasterKey) -> int:
-    """Put a backup into an empty store, all or nothing, and return how many records it had.
+FindMaster = Callable[[ReadSetting], MasterKey]
+"""Finds the master key of a store by its settings. Raises ``MasterKeyError``."""
+
+
+def read_backup(path: Path, store: Store, find_master: FindMaster) -> MasterKey:
+    """Put a backup into an empty store, all or nothing, and return the master key that it is under.
 
     Raises:
         ConfigError: the store brings its own keys.
@@ -183,13 +178,14 @@ def read_backup(path: Path, store: Store, master: MasterKey) -> int:
         with path.open("rb") as file, store.transaction(write=True) as tx:
             if tx.scopes() or tx.settings():
                 raise BackupError("a backup is restored into an empty store only; this one is not")
-            return _read(file, tx, master, f"the backup {path}")
+            return _read(file, tx, find_master, f"the backup {path}")
     except OSError as error:
         raise BackupError(f"the backup {path} cannot be read: {error.strerror}") from error
 
 
-def _read(file: IO[bytes], tx: Transaction, master: MasterKey, where: str) -> int:
+def _read(file: IO[bytes], tx: Transaction, find_master: FindMaster, where: str) -> MasterKey:
     digest = hashlib.sha256()
+    master: MasterKey | None = None
     first = file.readline()
     _check_header(first, where)
     digest.update(first)
@@ -199,19 +195,25 @@ def _read(file: IO[bytes], tx: Transaction, master: MasterKey, where: str) -> in
         if kind == "end":
             if content != {"records": count, "sha256": digest.hexdigest()} or file.read(1):
                 raise BackupError(f"{where} is damaged: its last line does not fit the rest")
-            if CHECK not in tx.settings():
-                raise BackupError(f"{where} does not say which master key it is under")
-            return count
+            return master or _find(find_master, tx, where)
         try:
             record_type, keep = KINDS[kind]
             record = from_plain(record_type, content)
-            if isinstance(record, _Setting) and record.name == CHECK:
-                master.verify(record.value)
+            if not isinstance(record, _Setting):
+                master = master or _find(find_master, tx, where)
+            elif master is not None:
+                raise ValueError("settings come first: by them the master key was found")
             keep(tx, record)
         except (KeyError, TypeError, ValueError, StoreConflict) as error:
             raise BackupError(f"{at}: no {kind!r} that this version of smclient knows") from error
         digest.update(line)
     raise BackupError(f"{where} is incomplete: its last line is missing")
+
+
+def _find(find_master: FindMaster, tx: Transaction, where: str) -> MasterKey:
+    if tx.setting(CHECK) is None:
+        raise BackupError(f"{where} does not say which master key it is under")
+    return find_master(tx.setting)
 
 
 def _check_header(line: bytes, where: str) -> None:

@@ -7,12 +7,11 @@ file does not name stays. See docs/access.md for the format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from smclient.errors import ConfigError
 from smclient_embedded.accounts.documents import checked, named_documents, trust_policy
 from smclient_embedded.accounts.naming import check_account, principal_arn
 from smclient_embedded.config_reading import Table, read_file
@@ -148,24 +147,15 @@ def _person(table: Table, kind: Literal["user", "group", "role"]) -> Person:
     if kind == "role":
         trust = table.document("trust")
     table.done()
-    with_place = _placed(table)
-    with_place(lambda: principal_arn(kind, name, account or "0" * 12, path), None)
-    return Person(
-        kind,
-        name,
-        account,
-        path,
-        with_place(lambda: named_documents(policies, "identity", "it"), "policies"),
-        None
-        if boundary is None
-        else with_place(lambda: checked(boundary, "identity", "it"), "boundary"),
-        tags,
-        groups,
-        None
-        if trust is None
-        else with_place(lambda: trust_policy(trust, account or "0" * 12, "it"), "trust"),
-        tuple(keys),
-    )
+    with table.faults():
+        principal_arn(kind, name, account or "0" * 12, path)
+    with table.faults("policies"):
+        texts = named_documents(policies, "identity", "it")
+    with table.faults("boundary"):
+        bounded = None if boundary is None else checked(boundary, "identity", "it")
+    with table.faults("trust"):
+        trusted = None if trust is None else trust_policy(trust, account or "0" * 12, "it")
+    return Person(kind, name, account, path, texts, bounded, tags, groups, trusted, tuple(keys))
 
 
 def _check_groups(top: Table, people: Sequence[Person]) -> None:
@@ -194,18 +184,17 @@ def _key(table: Table) -> ConfiguredKey:
         grants.append((each.needed("grantee"), each.texts("operations"), constraints))
         each.done()
     table.done()
-    text = None
-    if policy is not None:
-        text = _placed(table)(lambda: checked(policy, "resource", "it"), "policy")
+    with table.faults("policy"):
+        text = None if policy is None else checked(policy, "resource", "it")
     return ConfiguredKey(alias, region, text, tuple(grants))
 
 
 def _organisation(table: Table) -> ConfiguredOrganisation:
     organisation_id = table.text("id") or "o-smclient01"
     management, members = table.needed("management"), table.pairs("accounts") or {}
-    with_place = _placed(table)
-    for account in (management, *members):
-        with_place(lambda account=account: check_account(account), None)  # type: ignore[misc]
+    with table.faults():
+        for account in (management, *members):
+            check_account(account)
     policies, detached = [], []
     for each in table.tables("policies"):
         kind, node, name = _attachment(each)
@@ -213,7 +202,8 @@ def _organisation(table: Table) -> ConfiguredOrganisation:
         each.done()
         if document is None:
             raise each.fault("is missing", "document")
-        text = _placed(each)(lambda k=kind, d=document: checked(d, k, "it"), "document")  # type: ignore[misc]
+        with each.faults("document"):
+            text = checked(document, kind, "it")
         policies.append((kind, node, name, text))
     for each in table.tables("detach"):
         detached.append(_attachment(each))
@@ -229,18 +219,6 @@ def _attachment(table: Table) -> tuple[Literal["scp", "rcp"], str, str]:
     if kind not in ("scp", "rcp"):
         raise table.fault("is 'scp' or 'rcp'", "kind")
     return cast(Literal["scp", "rcp"], kind), table.needed("node"), table.needed("name")
-
-
-def _placed(table: Table) -> Callable[[Callable[[], Any], str | None], Any]:
-    """Runs a check whose fault then names the file and the key."""
-
-    def run(check: Callable[[], Any], key: str | None) -> Any:
-        try:
-            return check()
-        except ConfigError as error:
-            raise table.fault(f"is wrong: {error}", key) from error
-
-    return run
 
 
 # --- applying -------------------------------------------------------------------------------------

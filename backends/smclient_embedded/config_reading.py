@@ -7,6 +7,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,28 @@ def read_file(path: Path) -> Table:
     """The top of a file: TOML if its name ends so, else JSON.
 
     Raises:
-        ConfigError: it cannot be read, or is neither.
+        ConfigError: it cannot be read, is neither, or no table.
+    """
+    return Table(path, "", content_of(path, str(path)))
+
+
+def content_of(path: Path, called: str) -> Any:
+    """What a file says: TOML if its name ends so, else JSON; ``called`` is its name in messages.
+
+    Raises:
+        ConfigError: it cannot be read, or is neither. Nothing of it is repeated.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"{path} cannot be read: {reason}") from None
+        raise ConfigError(f"{called} cannot be read: {reason}") from None
     is_toml = path.suffix == ".toml"
     try:
-        content = tomllib.loads(text) if is_toml else json.loads(text)
+        return tomllib.loads(text) if is_toml else json.loads(text)
     except (ValueError, RecursionError) as error:  # its text may repeat the file's
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ConfigError(f"{path}{where} is not {'TOML' if is_toml else 'JSON'}") from None
-    return Table(path, "", content)
+        raise ConfigError(f"{called}{where} is not {'TOML' if is_toml else 'JSON'}") from None
 
 
 @dataclass(slots=True)
@@ -51,6 +60,14 @@ class Table:
         """A fault at a key of this table, or of the table itself."""
         place = self._place(key) if key is not None else self.where
         return ConfigError(f"{self.path}: {place or 'it'} {what}")
+
+    @contextmanager
+    def faults(self, key: str | None = None) -> Iterator[None]:
+        """A ``ConfigError`` inside becomes a fault at a key of this table, or of the table."""
+        try:
+            yield
+        except ConfigError as error:
+            raise self.fault(f"is wrong: {error}", key) from error
 
     def has(self, key: str) -> bool:
         """Whether there is such a key."""

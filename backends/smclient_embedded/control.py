@@ -16,9 +16,11 @@ from typing import Any
 
 from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient.errors import ConfigError
+from smclient.pricing import PRICE_BOOK, exact
 from smclient_embedded.errors import SerializationException, ValidationException
 from smclient_embedded.faults import Fault
 from smclient_embedded.http import refusals
+from smclient_embedded.metrics import bill
 from smclient_embedded.seeding import Seed, sow
 from smclient_embedded.service import EmbeddedService
 
@@ -165,9 +167,15 @@ class Control:
         return {"metrics": self.service.metrics()}
 
     def usage(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """``GET usage``: this month's counts."""
+        """``GET usage``: this month's counts, and under ``bill`` what they would cost at AWS, in
+        dollars as text."""
         _take(content)
-        return self.service.usage()
+        usage = self.service.usage()
+        cost = bill(usage)
+        parts = ("secrets", "api_calls", "customer_keys", "kms_calls", "total")
+        dollars = {part: exact(getattr(cost, part)) for part in parts}
+        as_of = PRICE_BOOK.as_of.isoformat()
+        return {**usage, "bill": {"as_of": as_of, "dollars": dollars}}
 
     def _end_fault(self, number: str) -> dict[str, Any]:
         if not (number.isascii() and number.isdigit() and len(number) < 19):

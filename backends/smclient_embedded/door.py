@@ -23,6 +23,7 @@ from smclient_embedded.audit import AuditTrail, Later, at_once
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, FunctionRunner
 from smclient_embedded.errors import (
+    NOTHING_MORE,
     ConnectionDropped,
     InternalServiceError,
     OperationNotSupported,
@@ -34,7 +35,7 @@ from smclient_embedded.faults import Faults
 from smclient_embedded.gate import Call, Gate
 from smclient_embedded.ids import Ids
 from smclient_embedded.kms import KeyUse, Kms
-from smclient_embedded.master import MasterKeyError, MasterKeys
+from smclient_embedded.master import MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
 from smclient_embedded.quotas import Quotas, RateLimits
@@ -78,9 +79,15 @@ class Door:
         self, operation: str, body: Any, context: RequestContext, later: Later = at_once
     ) -> Any:
         """Answer one call whose request is a parsed JSON body (blobs in base64). What a read has to
-        write, and would wait for a disk with, is given to ``later``."""
+        write, and would wait for a disk with, is given to ``later``. Why a store failed is not
+        said: the answer may leave this machine."""
         parse = functools.partial(self.model.parse_json, operation)
-        return self._answer(operation, body, parse, context, later)
+        try:
+            return self._answer(operation, body, parse, context, later)
+        except InternalServiceError as error:
+            if isinstance(error.__cause__, StoreError):
+                raise InternalServiceError(NOTHING_MORE) from error.__cause__
+            raise
 
     def deps(
         self, context: RequestContext, tx: Transaction, touch: Callable[[VersionRecord], object]
@@ -147,11 +154,10 @@ class Door:
         except ServiceError as error:
             self._refused(call, error)
             raise
-        except (MasterKeyError, StoreError) as error:
+        except StoreError as error:
             logger.error("%s failed: %s", call.operation, error)
-            refusal = InternalServiceError(f"The service cannot use its store: {error}")
-            self._refused(call, refusal)
-            raise refusal from error
+            self._refused(call, InternalServiceError(NOTHING_MORE))
+            raise InternalServiceError(f"The service cannot use its store: {error}") from error
         self.metrics.called(context.scope, operation, "ok")
         return answer
 
@@ -232,11 +238,15 @@ class Door:
             logger.error("the audit trail cannot be written: %s", cause)
 
     def _touch(self, touched: list[VersionRecord], now: datetime) -> None:
-        """Set LastAccessedDate. It is a day, so this happens once a day for a version."""
-        with self.store.transaction(write=True) as tx:
-            for read in touched:
-                secret = tx.secret(read.arn)
-                version = tx.version(read.arn, read.version_id)
-                if secret is not None and version is not None:
-                    tx.put_secret(replace(secret, accessed_on=now.date()))
-                    tx.put_version(replace(version, accessed_on=now.date()))
+        """Set LastAccessedDate. It is a day, so this happens once a day for a version. A store
+        that cannot take it is no reason to refuse a read."""
+        try:
+            with self.store.transaction(write=True) as tx:
+                for read in touched:
+                    secret = tx.secret(read.arn)
+                    version = tx.version(read.arn, read.version_id)
+                    if secret is not None and version is not None:
+                        tx.put_secret(replace(secret, accessed_on=now.date()))
+                        tx.put_version(replace(version, accessed_on=now.date()))
+        except StoreError as error:
+            logger.error("LastAccessedDate cannot be written: %s", error)

@@ -111,6 +111,10 @@ class InternalServiceError(ServiceError):
     status: ClassVar[int] = 500
 
 
+NOTHING_MORE = "An error occurred on the server side."
+"""What a client, and the trail, is told of such a fault."""
+
+
 class ConnectionDropped(ServiceError):
     """An outage on purpose: no answer is given. Who holds the connection closes it; ``code`` is
     what ``smclient.errors`` calls a service that cannot be reached."""

@@ -19,6 +19,8 @@ from smclient_embedded.store.records import Scope, SecretRecord
 
 _NAME = re.compile(r"[A-Za-z0-9/_+=.@!-]+")
 _ARN = re.compile(r"arn:[A-Za-z0-9/_+=.@!:-]+")
+_NO_SUFFIX = "??????"
+"""Six signs in the place of the random ones that a secret's ARN ends with."""
 
 
 def check_name(name: str) -> None:
@@ -28,6 +30,20 @@ def check_name(name: str) -> None:
             "Invalid name. Must be a valid name containing alphanumeric characters, or any of the "
             "following: -/_+=.@!"
         )
+
+
+def secret_arn(context: RequestContext, name: str, suffix: str) -> str:
+    """The ARN of a secret of that name with the caller, and where the caller asks."""
+    place = f"{context.region}:{context.principal.account}"
+    return f"arn:aws:secretsmanager:{place}:secret:{name}-{suffix}"
+
+
+def would_be_arn(context: RequestContext, secret_id: str) -> str:
+    """What policies are compared with where there is no secret (yet): an ARN in any case, of the
+    length of a real one."""
+    if secret_id.startswith("arn:") and secret_id.count(":") > 5:
+        return secret_id
+    return secret_arn(context, secret_id, _NO_SUFFIX)
 
 
 def locate(tx: Transaction, scope: Scope, secret_id: str) -> SecretRecord | None:

@@ -22,16 +22,13 @@ from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Request
 from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
-from smclient_embedded.finding import locate
+from smclient_embedded.finding import locate, would_be_arn
 from smclient_embedded.kms import KeyUse, KmsAccessDenied
 from smclient_embedded.needs import NEEDS, Need, tags_after
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import KeyRecord, SecretRecord
 
 SERVICE = "secretsmanager"
-
-_NO_SUFFIX = "??????"
-"""Six signs in the place of the random ones that a secret's ARN ends with."""
 
 
 @dataclass(slots=True)
@@ -94,11 +91,11 @@ class Gate:
                 call.secret_arn = resource = secret.arn
                 owner = secret.scope.account
             else:
-                resource = _would_be(context, named)
+                resource = would_be_arn(context, named)
                 owner = resource.split(":")[4]
         elif "Name" in parameters:
             named = parameters["Name"]
-            resource = _would_be(context, named)
+            resource = would_be_arn(context, named)
         if parameters.get("KmsKeyId") and principal.kind != "administrator":
             key_arn = _key_arn(tx, context, parameters["KmsKeyId"])
             if key_arn is not None:
@@ -213,15 +210,6 @@ def also(asked: AccessRequest, need: Need) -> AccessRequest:
         secret=None,
         parameters={},
     )
-
-
-def _would_be(context: RequestContext, named: str) -> str:
-    """What policies are compared with where there is no secret (yet): an ARN in any case, of the
-    length of a real one."""
-    if named.startswith("arn:") and named.count(":") > 5:
-        return named
-    place = f"{context.region}:{context.principal.account}"
-    return f"arn:aws:{SERVICE}:{place}:secret:{named}-{_NO_SUFFIX}"
 
 
 def _key_arn(tx: Transaction, context: RequestContext, key_id: str) -> str | None:

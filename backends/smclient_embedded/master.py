@@ -3,10 +3,15 @@
 A store remembers by which master key it was made (``CHECK``) and takes no other. Changing it
 rewraps the material of every KMS key and the check in one transaction, so that after a crash the
 store opens with the old key or with the new one, never with neither. Values are not touched.
+
+A key may come from a passphrase. Then how it does, salt and parameters, is a setting of the store
+too (``DERIVATION``), changed in the same transaction.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import stat
 import threading
@@ -18,19 +23,26 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from smclient.backend import BackendUrl
 from smclient.errors import ConfigError
-from smclient_embedded.store.ports import Store, StoreError
+from smclient_embedded.disk import write_private
+from smclient_embedded.kdf import MEMORY_HARD, Kdf, KdfRefused
+from smclient_embedded.store.ports import Store, StoreError, Transaction
 
 CHECK = "master-key-check"
 """The setting of a store that its master key is recognised by."""
 
-MASTER_KEY_FILE = "SMCLIENT_MASTER_KEY_FILE"
+DERIVATION = "master-key-derivation"
+"""The setting that says how the master key comes from a passphrase; empty where it does not."""
+
+ReadSetting = Callable[[str], bytes | None]
+"""Reads a setting of a store."""
+
 _LABEL = "smclient.master-key-check"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _REMEMBERED = 4
 _MOST_CIPHERS = 256
+_LONGEST_DERIVATION = 1024
 
 
 class MasterKeyError(StoreError):
@@ -38,16 +50,21 @@ class MasterKeyError(StoreError):
 
 
 class MasterKey:
-    """Wraps the material of KMS keys. Hides itself."""
+    """Wraps the material of KMS keys. Hides itself.
 
-    __slots__ = ("_cipher",)
+    Attributes:
+        derivation: how it comes from a passphrase, if it does.
+    """
 
-    def __init__(self, material: bytes) -> None:
+    __slots__ = ("_cipher", "derivation")
+
+    def __init__(self, material: bytes, derivation: Kdf | None = None) -> None:
         if len(material) != _KEY_BYTES:
             raise MasterKeyError(
                 f"a master key has {_KEY_BYTES} bytes, this one has {len(material)}"
             )
         self._cipher = AESGCM(material)
+        self.derivation = derivation
 
     @classmethod
     def random(cls) -> MasterKey:
@@ -55,25 +72,41 @@ class MasterKey:
         return cls(os.urandom(_KEY_BYTES))
 
     @classmethod
+    def from_base64(cls, text: str) -> MasterKey:
+        """The key that a text of base64 holds, as a variable does.
+
+        Raises:
+            MasterKeyError: it holds none. The text is not repeated.
+        """
+        try:
+            material = base64.b64decode(text.strip(), validate=True)
+        except ValueError:
+            raise MasterKeyError(f"a master key as text is base64 of {_KEY_BYTES} bytes") from None
+        return cls(material)
+
+    @classmethod
     def from_file(cls, path: Path, *, create: bool) -> MasterKey:
         """The key in a file of 32 bytes that only its owner may read; made anew if allowed.
 
         Raises:
-            MasterKeyError: absent, too open, or not a key.
+            MasterKeyError: absent, too open, or not a key; or it cannot be made, and none is left.
         """
         if create and not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(_KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                write_private(path, os.urandom(_KEY_BYTES))
+            except OSError as error:
+                raise MasterKeyError(
+                    f"the master key file {path} cannot be made ({error.strerror}); make one "
+                    "elsewhere, and name it with ?master_key_file= or SMCLIENT_MASTER_KEY_FILE"
+                ) from error
         try:
             mode = path.stat().st_mode
             material = path.read_bytes()
         except OSError as error:
             raise MasterKeyError(
                 f"the master key file {path} cannot be read ({error.strerror}); name it with "
-                "?master_key_file= or SMCLIENT_MASTER_KEY_FILE. Without it the store is useless."
+                "?master_key_file= or SMCLIENT_MASTER_KEY_FILE, or give the key in "
+                "SMCLIENT_MASTER_KEY. Without it the store is useless."
             ) from error
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise MasterKeyError(f"the master key file {path} is open to others: chmod 600 {path}")
@@ -110,6 +143,47 @@ class MasterKey:
         raise TypeError("a master key refuses pickling")
 
 
+class Passphrase:
+    """A master key as people and variables hold it. Hides itself.
+
+    A key is derived from it for each store anew: with Argon2id, with scrypt where OpenSSL lacks it.
+
+    Raises:
+        MasterKeyError: it is empty.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not text.strip():
+            raise MasterKeyError("an empty passphrase protects nothing")
+        self._text = text
+
+    def key(self, derivation: Kdf | None = None) -> MasterKey:
+        """The key that it gives; by a new derivation, unless there is one. Takes some 0.2 s, and
+        64 MiB of memory.
+
+        Raises:
+            MasterKeyError: this machine cannot derive so.
+        """
+        try:
+            derivation = derivation or Kdf.choose()
+            return MasterKey(derivation.derive(self._text), derivation)
+        except KdfRefused as error:
+            raise MasterKeyError(f"no key can be derived from the passphrase: {error}") from None
+
+    def __repr__(self) -> str:
+        return "Passphrase(***)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a passphrase refuses pickling")
+
+
+def new_key(given: MasterKey | Passphrase) -> MasterKey:
+    """The key for a store that is not under it yet. Raises ``MasterKeyError``."""
+    return given.key() if isinstance(given, Passphrase) else given
+
+
 class Wrapping(Protocol):
     """Seals and opens the material of KMS keys."""
 
@@ -131,7 +205,7 @@ class MasterKeys:
         self._ciphers: dict[tuple[bytes, str], AESGCM] = {}
         self._rotating = threading.Lock()
 
-    def within(self, setting: Callable[[str], bytes | None]) -> Wrapping:
+    def within(self, setting: ReadSetting) -> Wrapping:
         """The keys as one transaction has to use them; ``setting`` reads the store's settings."""
         return _Within(self, setting)
 
@@ -202,7 +276,7 @@ class MasterKeys:
                             wrapped = new.wrap(material, key.arn)
                             tx.put_key(replace(key, wrapped_material=wrapped))
                             rewrapped += 1
-                    tx.put_setting(CHECK, new.check())
+                    remember(tx, new)
                 self._ciphers = {}
             except BaseException:
                 # a commit that failed late may have been one
@@ -214,7 +288,7 @@ class MasterKeys:
 class _Within:
     __slots__ = ("_masters", "_setting")
 
-    def __init__(self, masters: MasterKeys, setting: Callable[[str], bytes | None]) -> None:
+    def __init__(self, masters: MasterKeys, setting: ReadSetting) -> None:
         self._masters = masters
         self._setting = setting
 
@@ -227,41 +301,49 @@ class _Within:
         return self._masters.cipher(wrapped, label)
 
 
-# --- when a store is opened -----------------------------------------------------------------------
+# --- what a store says of its master key ----------------------------------------------------------
 
 
-def recognised(store: Store, url: BackendUrl, given: MasterKey | None) -> MasterKey:
-    """The master key of a store. A key file is made only for a store that is new, so a lost one is
-    never papered over.
+def remember(tx: Transaction, master: MasterKey) -> None:
+    """Have a store say that it is under this key."""
+    tx.put_setting(CHECK, master.check())
+    how = master.derivation
+    if how is not None:
+        said = {"kdf": how.name, **how.parameters, "salt": base64.b64encode(how.salt).decode()}
+        tx.put_setting(DERIVATION, json.dumps(said).encode())
+    elif tx.setting(DERIVATION):
+        tx.put_setting(DERIVATION, b"")
+
+
+def derivation_of(setting: ReadSetting) -> Kdf | None:
+    """How the master key of a store comes from a passphrase, if it does. Whoever can write the
+    store can write this too, so it is checked before any work is done.
 
     Raises:
-        MasterKeyError: it cannot be read, or is not the one that the store was made with.
+        MasterKeyError: it is damaged, or outside the bounds.
     """
-    if store.keyring() is not None:
-        return given or MasterKey.random()
-    with store.transaction(write=True) as tx:
-        check = tx.setting(CHECK)
-        master = given or named_master_key(url, is_new=check is None)
-        if check is None:
-            tx.put_setting(CHECK, master.check())
-        else:
-            master.verify(check)
-    return master
-
-
-def named_master_key(url: BackendUrl, *, is_new: bool) -> MasterKey:
-    """The key that a URL or the environment names, else the file beside an SQLite store; for a
-    store in memory one that dies with the process. Others have no place of their own for a key
-    file, so it must be named. Raises ``MasterKeyError``."""
-    named = url.options.get("master_key_file") or os.environ.get(MASTER_KEY_FILE)
-    if named:
-        return MasterKey.from_file(Path(named), create=False)
-    if url.scheme.startswith("embedded+"):
+    raw = setting(DERIVATION)
+    if not raw:
+        return None
+    try:
+        return _derivation(raw)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = f": {error}" if isinstance(error, KdfRefused) else ""
         raise MasterKeyError(
-            f"an {url.scheme}: store needs its master key named, with ?master_key_file= or "
-            f"{MASTER_KEY_FILE}: the same file of {_KEY_BYTES} random bytes, mode 0600, on every "
-            f"node. To make one: (umask 077; head -c {_KEY_BYTES} /dev/urandom > master.key)"
-        )
-    if not url.path:
-        return MasterKey.random()
-    return MasterKey.from_file(Path(url.path + ".key"), create=is_new)
+            f"what the store says of its passphrase cannot be{reason}; nothing was derived. The "
+            "store is damaged, or somebody changed it"
+        ) from None
+
+
+def _derivation(raw: bytes) -> Kdf:
+    if len(raw) > _LONGEST_DERIVATION:
+        raise ValueError("too long")
+    said = json.loads(raw)
+    name, salt = said.pop("kdf"), base64.b64decode(said.pop("salt"), validate=True)
+    if name not in MEMORY_HARD:
+        raise KdfRefused("it is derived by none of " + ", ".join(sorted(MEMORY_HARD)))
+    if not all(type(parameter) is int for parameter in said.values()):
+        raise TypeError("no number")
+    derivation = Kdf(name, said, salt)
+    derivation.check()
+    return derivation

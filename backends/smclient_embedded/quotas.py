@@ -188,9 +188,10 @@ class RateLimits:
 
 
 def refill(bucket: tuple[float, float] | None, rate: float, now: float) -> tuple[float, float]:
-    """A bucket (when it was looked at, its tokens) at ``now``. A new one is full."""
+    """A bucket (when it was looked at, its tokens) at ``now``. A new one is full. A clock that was
+    set back takes nothing out."""
     capacity = max(1.0, rate)
     if bucket is None:
         return now, capacity
     at, tokens = bucket
-    return now, min(capacity, tokens + (now - at) * rate)
+    return now, min(capacity, tokens + max(0.0, now - at) * rate)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from smclient.backend import Answer, Backend, Identity
-from smclient.errors import SmclientError
+from smclient.errors import ClientClosedError, SmclientError
 from smclient.secret import SecretDescription, SecretRef, SecretValue
 
 PATIENCE = 5.0
@@ -74,12 +74,13 @@ class ReopenedBackend:
         me = threading.get_ident()
         with self._gate:
             self._gate.wait_for(lambda: not self._forking)
-            if self._inner is None and not self._closed:
+            if self._closed:
+                raise ClientClosedError("this backend was closed; open another one")
+            if self._inner is None:
                 self._inner = self._open_one()
             inner = self._inner
             self._inside[me] = self._inside.get(me, 0) + 1
         try:
-            assert inner is not None
             yield inner
         finally:
             with self._gate:

@@ -18,13 +18,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smclient.errors import ConfigError
+from smclient_embedded.config_reading import content_of
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.errors import ServiceError
 
@@ -52,18 +52,7 @@ def read_seeds(path: Path) -> list[Seed]:
         ConfigError: it cannot be read, or says something that nobody reads; the message names the
             place, never a value.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"the init file {path} cannot be read: {reason}") from None
-    try:
-        content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (ValueError, RecursionError) as error:  # its text may repeat the file's
-        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        kind = "TOML" if path.suffix == ".toml" else "JSON"
-        raise ConfigError(f"the init file {path}{where} is not {kind}") from None
-    return list(seeds_of(content, path))
+    return list(seeds_of(content_of(path, f"the init file {path}"), path))
 
 
 def sow(service: EmbeddedService, seeds: Sequence[Seed]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -29,9 +29,10 @@ from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
 from smclient_embedded.managed import ManagedSecrets
-from smclient_embedded.master import MasterKey, MasterKeys, recognised
+from smclient_embedded.master import MasterKey, MasterKeys, Passphrase
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import service_model
+from smclient_embedded.opening import recognised
 from smclient_embedded.principals import Principals
 from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.reopening import ReopenedBackend
@@ -51,8 +52,10 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         store: a URL: ``embedded://`` for a new store in memory, ``embedded:///abs/secrets.db`` for
             an SQLite file; or a ready ``Store``.
         account, region: where the administrator, the zero-configuration caller, is at home.
-        master_key: the key over all keys. Else ``?master_key_file=``, ``SMCLIENT_MASTER_KEY_FILE``,
-            a file beside SQLite's (made 0600), or, in memory, one that dies with the process.
+        master_key: the key over all keys, or a passphrase that it comes from. Else
+            ``?master_key_file=``, one of ``SMCLIENT_MASTER_KEY``, ``SMCLIENT_MASTER_PASSPHRASE``,
+            ``SMCLIENT_MASTER_KEY_FILE``, a file beside SQLite's (made 0600), or, in memory, one
+            that dies with the process.
         access: ``enforce``, or ``audit``: decide and put every denial on record (under
             ``additionalEventData`` of the call's record), but let the call through.
         clock, ids, authoriser: replaceable for tests; the authoriser decides by the policies of the
@@ -78,7 +81,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         *,
         account: str | None = None,
         region: str | None = None,
-        master_key: MasterKey | None = None,
+        master_key: MasterKey | Passphrase | None = None,
         clock: Clock = SYSTEM_CLOCK,
         ids: Ids | None = None,
         access: Literal["enforce", "audit"] = "enforce",
@@ -245,13 +248,19 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         return done
 
     def close(self) -> None:
-        """Write what audit holds back and close the store. Closing twice is fine."""
-        if not self._closed:
-            self._closed = True
-            self._functions.close()
-            self.audit.close()
-            self.events.close()
-            self._store.close()
+        """Write what audit holds back and close the store. Closing twice is fine.
+
+        Raises:
+            StoreError: audit cannot be written, and is lost; everything is closed all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with ExitStack() as closing:  # each is closed, whatever the one before raised
+            closing.callback(self._store.close)
+            closing.callback(self.events.close)
+            closing.callback(self.audit.close)
+            closing.callback(self._functions.close)
 
     def __enter__(self) -> Self:
         return self

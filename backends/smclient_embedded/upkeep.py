@@ -18,8 +18,9 @@ from smclient_embedded.alarms import AlarmBoard
 from smclient_embedded.backup import read_backup, write_backup
 from smclient_embedded.door import Door
 from smclient_embedded.finding import locate
-from smclient_embedded.master import MasterKey, named_master_key
+from smclient_embedded.master import MasterKey, Passphrase, new_key
 from smclient_embedded.metrics import Resources
+from smclient_embedded.opening import opened_by
 from smclient_embedded.store import Scope, SecretQuery, Store, load_store
 
 _REMOVED_AT_ONCE = 1000
@@ -85,7 +86,7 @@ class Upkeep:
         path: str | Path,
         store: str | Store = "embedded://",
         *,
-        master_key: MasterKey | None = None,
+        master_key: MasterKey | Passphrase | None = None,
         **more: Any,
     ) -> Self:
         """A service over an empty store, filled from a backup. ``more`` is what the constructor
@@ -96,12 +97,13 @@ class Upkeep:
             ConfigError, MasterKeyError, BackupError: nothing was kept.
         """
         url = BackendUrl.parse(store if isinstance(store, str) else "embedded:")
-        master = master_key or named_master_key(url, is_new=False)
         opened = store
         if isinstance(opened, str):
             opened = load_store(url, clock=more.get("clock", SYSTEM_CLOCK))
         try:
-            read_backup(Path(path), opened, master)
+            master = read_backup(
+                Path(path), opened, lambda setting: opened_by(setting, url, master_key)
+            )
         except BaseException:
             if isinstance(store, str):
                 opened.close()
@@ -114,9 +116,9 @@ class Upkeep:
         service: Self = make(opened, master_key=master, **{**named, **more})
         return service
 
-    def rotate_master_key(self, new: MasterKey) -> int:
-        """Put the store under another master key, while the service runs; how many KMS keys were
-        rewrapped. Keep the new key before: after this the store opens with no other.
+    def rotate_master_key(self, new: MasterKey | Passphrase) -> int:
+        """Put the store under another master key or passphrase, while the service runs; how many
+        KMS keys were rewrapped. Keep the new one before: after this the store opens with no other.
 
         Other processes with this store have to be started again with the new key. A backup keeps
         the key that it was made under.
@@ -125,7 +127,7 @@ class Upkeep:
             ConfigError: the store brings its own keys.
             MasterKeyError, StoreError: nothing was changed.
         """
-        return self._door.master.rotate(self._door.store, new)
+        return self._door.master.rotate(self._door.store, new_key(new))
 
     def set_owning_service(self, secret_id: str, service: str | None) -> None:
         """Say that a secret is another AWS service's (``rds``, ``events``): then nobody else may

@@ -15,10 +15,10 @@ from pathlib import Path
 from smclient.backend import BackendUrl
 from smclient.clock import Clock
 from smclient.errors import ConfigError
+from smclient_embedded.kdf import Kdf
 from smclient_embedded.store import Store
 from smclient_file.crypto import StoreKeys
 from smclient_file.errors import StoreLocked
-from smclient_file.kdf import Kdf
 from smclient_file.pin import Pins
 from smclient_file.slots import KEY_FILE, Slot, head, passphrase_head
 from smclient_file.store import FileStore, create

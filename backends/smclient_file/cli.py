@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from smclient.cli.options import confirm, json_option, print_fields, print_json, yes_option
+from smclient_embedded.kdf import ARGON2ID, PBKDF2, SCRYPT, Kdf
 from smclient_file import first_slot, new_store_id
 from smclient_file.admin import add_slot, left_behind, rekey, remove_slot, verify
 from smclient_file.cli_common import FileGroup, Given, opening, secret_from, store_argument
@@ -17,7 +18,6 @@ from smclient_file.cli_move import export, import_
 from smclient_file.cli_values import edit, get, list_, put
 from smclient_file.crypto import ALGORITHMS, StoreKeys
 from smclient_file.errors import StoreExists
-from smclient_file.kdf import ARGON2ID, PBKDF2, SCRYPT, Kdf
 from smclient_file.slots import PASSPHRASE, Slot
 from smclient_file.store import FileStore, create
 from smclient_file.unlock import (

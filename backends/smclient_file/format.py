@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from smclient_embedded.kdf import KdfRefused
 from smclient_file.crypto import ALGORITHMS, FORMAT, StoreKeys
 from smclient_file.errors import (
     KdfParametersRefused,
@@ -31,7 +32,6 @@ from smclient_file.errors import (
     StoreTampered,
     StoreTruncated,
 )
-from smclient_file.kdf import KdfRefused
 from smclient_file.slots import MAX_SLOTS, Slot, canonical, check_total
 
 MAGIC = FORMAT.encode() + b"\n"

@@ -20,6 +20,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from smclient_embedded.kdf import BOUNDS, Kdf, KdfRefused
 from smclient_file.crypto import (
     FORMAT,
     KEY_BYTES,
@@ -29,7 +30,6 @@ from smclient_file.crypto import (
     bound,
     derive,
 )
-from smclient_file.kdf import BOUNDS, Kdf, KdfRefused
 
 PASSPHRASE, KEY_FILE, KMS, KEYRING = "passphrase", "keyfile", "kms", "keyring"
 MAX_SLOTS = 16

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from smclient_embedded.kdf import KdfRefused
 from smclient_file.crypto import KEY_BYTES, SealBroken, StoreKeys
 from smclient_file.errors import (
     KdfParametersRefused,
@@ -23,7 +24,6 @@ from smclient_file.errors import (
     WrongKey,
 )
 from smclient_file.format import Header
-from smclient_file.kdf import KdfRefused
 from smclient_file.slots import KEY_FILE, KEYRING, KMS, PASSPHRASE, Slot, SlotHead, head, unpacked
 from smclient_file.system import flag, open_to_others, this_system
 from smclient_file.write import write_all

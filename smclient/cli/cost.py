@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from smclient.cli.cloudtrail import Tally, analyse, read_logs
-from smclient.cli.options import exact, json_option, print_fields, print_json, print_table
-from smclient.pricing import PRICE_BOOK, PriceBook, monthly_cost
+from smclient.cli.options import json_option, print_fields, print_json, print_table
+from smclient.pricing import PRICE_BOOK, PriceBook, exact, monthly_cost
 
 _COUNT = click.IntRange(0)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from smclient.pricing import exact
+
 backend_option = click.option(
     "--backend", metavar="URL", help="Where secrets are. Default: SMCLIENT_BACKEND, else aws://."
 )
@@ -81,16 +83,6 @@ def parsed_tags(tags: Iterable[str]) -> dict[str, str | None]:
             raise click.UsageError(f"--tag {tag}: a tag reads KEY or KEY=VALUE")
         found[key] = value if equals else None
     return found
-
-
-def exact(dollars: Decimal | None) -> str | None:
-    """As a plain decimal number, at least to the cent."""
-    if dollars is None:
-        return None
-    rounded = dollars.quantize(Decimal("0.000001"))
-    text = f"{rounded:f}".rstrip("0")
-    whole, _, cents = text.partition(".")
-    return f"{whole}.{cents:0<2}"
 
 
 def _cell(value: object) -> str:

@@ -69,8 +69,9 @@ def test_an_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch
 
 def test_variables_of_our_other_parts_are_no_settings_of_the_client() -> None:
     """The file's key, the server's keys: set for somebody else, no mistake."""
-    others = ("KEY_FILE", "PASSPHRASE", "MASTER_KEY_FILE", "ACCESS_KEY", "SECRET_KEY", "STATE_DIR")
-    environ = {f"SMCLIENT_{name}": "x" for name in others}
+    others = ("KEY_FILE", "PASSPHRASE", "ACCESS_KEY", "SECRET_KEY", "STATE_DIR")
+    of_a_store = ("MASTER_KEY_FILE", "MASTER_KEY", "MASTER_PASSPHRASE")
+    environ = {f"SMCLIENT_{name}": "x" for name in (*others, *of_a_store)}
     assert ClientConfig.from_env(environ) == ClientConfig()
 
 

@@ -25,7 +25,6 @@ import asyncio
 import functools
 import ipaddress
 import json
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -35,15 +34,14 @@ from typing import Any, NamedTuple
 from smclient._version import __version__
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.door import Door
-from smclient_embedded.errors import AccessDeniedException, InternalServiceError, ServiceError
+from smclient_embedded.errors import AccessDeniedException, ServiceError
 from smclient_embedded.http import json11, refusals
 from smclient_embedded.http.hosts import AllowedHosts
 from smclient_embedded.http.incoming import ClientGone, Receive, Wire, whole
 from smclient_embedded.http.json11 import WireAnswer
+from smclient_embedded.http.own_faults import answer_of_fault
 from smclient_embedded.http.sigv4 import AccessKey, Caller, Headers, claimed, verify
 from smclient_embedded.ids import random_uuid
-
-logger = logging.getLogger("smclient.embedded.http")
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -152,7 +150,7 @@ class HttpApp:
             answer = json11.refusal(refusal, request_id)
             unread = isinstance(refusal, refusals.WireRefusal) and not refusal.is_read
         except Exception as error:  # noqa: BLE001  a bug of ours must not reach the client as one
-            answer = _fault(error, request_id)
+            answer = answer_of_fault(error, request_id)
         if answer.dropped and DROP in scope.get("extensions", {}):
             scope["extensions"][DROP]["call"]()
             return
@@ -187,7 +185,7 @@ class HttpApp:
         try:
             answer = json11.respond(self._door, call, context, later.append)
         except Exception as error:  # noqa: BLE001  as in __call__
-            answer = _fault(error, context.request_id)
+            answer = answer_of_fault(error, context.request_id)
         return Prompt(answer, later)
 
     async def finish(self, prompt: Prompt, scope: Scope, receive: Receive, send: Send) -> None:
@@ -199,7 +197,7 @@ class HttpApp:
         try:
             await self._do(prompt.later)
         except Exception as error:  # noqa: BLE001  as in __call__
-            answer = _fault(error, answer.headers["x-amzn-RequestId"])
+            answer = answer_of_fault(error, answer.headers["x-amzn-RequestId"])
         await _send(send, answer, scope["method"], close=False)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -381,21 +379,3 @@ async def _other_protocol(kind: str, receive: Receive, send: Send) -> None:
 def _health(request_id: str) -> WireAnswer:
     headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
     return WireAnswer(200, headers, _HEALTH)
-
-
-def _fault(error: BaseException, request_id: str) -> WireAnswer:
-    """The answer where the fault is ours; logged, without values."""
-    logger.error("request %s failed: %s", request_id, _without_values(error))
-    fault = InternalServiceError("An error occurred on the server side.")
-    return json11.refusal(fault, request_id)
-
-
-def _without_values(error: BaseException) -> str:
-    """Where and of what kind a fault was. Its text and its frames may hold secrets."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    module = trace.tb_frame.f_globals.get("__name__", "?")
-    return f"{type(error).__name__} in {module}, line {trace.tb_lineno}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from smclient.errors import ConfigError
 from smclient_embedded.context import Principal
+from smclient_embedded.disk import write_private
 from smclient_embedded.http.sigv4 import AccessKey
 
 _ID_ALPHABET = string.ascii_uppercase + "234567"
@@ -83,23 +84,6 @@ def _make(path: Path) -> None:
         f"[{_SECTION}]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret}\n"
     )
     write_private(path, content.encode())
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read. Another process that was faster wins."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
 
 
 def _random(alphabet: str, length: int) -> str:

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from smclient.errors import ConfigError
+from smclient_embedded.disk import write_private
 from smclient_embedded.http.hosts import LOOPBACK_NAMES
-from smclient_embedded.http.keys import write_private
 
 _CA_DAYS = 3650
 _LEAF_DAYS = 397

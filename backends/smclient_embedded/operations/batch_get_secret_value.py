@@ -8,7 +8,7 @@ from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.errors import InvalidParameterException, ServiceError
 from smclient_embedded.filters import matches, name_prefixes
-from smclient_embedded.finding import locate
+from smclient_embedded.finding import locate, would_be_arn
 from smclient_embedded.operations.get_secret_value import get_secret_value
 from smclient_embedded.paging import page_of
 from smclient_embedded.permission import demand
@@ -68,5 +68,5 @@ def _read(context: RequestContext, deps: Deps, secret_ids: list[str]) -> dict[st
 def _check_access(context: RequestContext, deps: Deps, secret_id: str) -> None:
     """Each secret of a batch needs GetSecretValue on itself."""
     secret = locate(deps.tx, context.scope, secret_id)
-    resource = secret_id if secret is None else secret.arn
+    resource = would_be_arn(context, secret_id) if secret is None else secret.arn
     demand(context, deps, "GetSecretValue", resource, named=secret_id)

@@ -16,7 +16,7 @@ from smclient_embedded.errors import (
     InvalidRequestException,
     ResourceExistsException,
 )
-from smclient_embedded.finding import check_name, owning_service
+from smclient_embedded.finding import check_name, owning_service, secret_arn
 from smclient_embedded.labels import attach
 from smclient_embedded.operations.replicate_secret_to_regions import begin_replication
 from smclient_embedded.permission import demand
@@ -50,7 +50,7 @@ def create_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     deps.quotas.check_room(full=full)
     deps.quotas.check_tags(tags or ())
     secret = SecretRecord(
-        arn=_arn(context, deps, request["Name"]),
+        arn=secret_arn(context, request["Name"], deps.ids.suffix()),
         scope=context.scope,
         name=request["Name"],
         created_at=deps.now,
@@ -74,11 +74,6 @@ def create_secret(context: RequestContext, deps: Deps, request: Request) -> dict
     if "AddReplicaRegions" in request:
         answer["ReplicationStatus"] = begin_replication(deps, secret, request)
     return answer
-
-
-def _arn(context: RequestContext, deps: Deps, name: str) -> str:
-    place = f"{context.region}:{context.principal.account}"
-    return f"arn:aws:secretsmanager:{place}:secret:{name}-{deps.ids.suffix()}"
 
 
 def _as_replica(

@@ -13,7 +13,7 @@ from smclient_embedded.errors import (
     marked_for_deletion,
     secret_not_found,
 )
-from smclient_embedded.finding import check_changeable, check_name, find_secret, locate
+from smclient_embedded.finding import check_changeable, check_name, find_secret, locate, secret_arn
 from smclient_embedded.replication import cross_account, regional, scope_of
 from smclient_embedded.store.records import SecretRecord
 
@@ -89,6 +89,5 @@ def _force(context: RequestContext, deps: Deps, secret_id: str) -> dict[str, Any
         return {"ARN": secret.arn, "Name": secret.name, "DeletionDate": deps.now}
     if not named:
         raise secret_not_found()
-    place = f"{context.region}:{context.principal.account}"
-    arn = f"arn:aws:secretsmanager:{place}:secret:{secret_id}-{deps.ids.suffix()}"
+    arn = secret_arn(context, secret_id, deps.ids.suffix())
     return {"ARN": arn, "Name": secret_id, "DeletionDate": deps.now}

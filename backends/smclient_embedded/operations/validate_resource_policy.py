@@ -7,7 +7,7 @@ from typing import Any
 from smclient_embedded import resource_policies
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
-from smclient_embedded.finding import find_live_secret
+from smclient_embedded.finding import find_live_secret, would_be_arn
 from smclient_embedded.resource_policies import (
     DEFAULT,
     LOCK_OUT_CHECK,
@@ -43,8 +43,7 @@ def _secret(context: RequestContext, deps: Deps, request: Request) -> tuple[str,
     if "SecretId" in request:
         secret = find_live_secret(context, deps, request["SecretId"])
         return secret.arn, dict(secret.policies)
-    place = f"{context.region}:{context.principal.account}"
-    return f"arn:aws:secretsmanager:{place}:secret:policy-under-test-AbCdEf", {}
+    return would_be_arn(context, "policy-under-test"), {}
 
 
 def _locks_out(deps: Deps, arn: str, policies: dict[str, str], text: str) -> bool:

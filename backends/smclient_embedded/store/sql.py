@@ -23,6 +23,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from smclient_embedded.disk import flush_folder
 from smclient_embedded.store.memory import KEPT_AUDIT
 from smclient_embedded.store.ports import Keyring, StoreError, Transaction
 from smclient_embedded.store.sql_errors import translated
@@ -238,7 +239,7 @@ def _make_or_check(file: Path, where: str) -> None:
     """
     try:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        _sync_folder(file.parent)
+        flush_folder(file.parent)  # before anything in it is acknowledged
     except FileExistsError:
         pass
     except FileNotFoundError:
@@ -257,16 +258,6 @@ def _make_or_check(file: Path, where: str) -> None:
         raise StoreError(f"{where} is open to other users: chmod 600 {file}")
     if 0 < found.st_size < _SMALLEST:  # SQLite would take it for an empty one, and write over it
         raise StoreError(f"{where} is not an SQLite file. Name another one")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the new file's name on the disk before anything in it is acknowledged."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _sqlite_engine(file: Path, wait: float) -> Engine:

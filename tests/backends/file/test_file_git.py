@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from smclient_embedded.kdf import Kdf
 from smclient_embedded.store import Replica, RotationSettings
 from smclient_file import Credentials, FileStore, merging
 from smclient_file.admin import add_slot, rekey, remove_slot, verify
 from smclient_file.errors import FileStoreError, MergeConflict
-from smclient_file.kdf import Kdf
 from smclient_file.slots import passphrase_head
 from tests.backends.file.helpers_file import NOW, arn, put, sample, value
 

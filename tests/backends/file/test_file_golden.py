@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from smclient_embedded.kdf import ARGON2ID, LOWEST, PBKDF2, SCRYPT, Kdf
 from smclient_embedded.store import RotationJob, RotationSettings, Sealed, VersionRecord
 from smclient_file import Credentials, FileStore, Pins, create, first_slot
 from smclient_file.admin import add_slot, rekey, verify
-from smclient_file.kdf import ARGON2ID, LOWEST, PBKDF2, SCRYPT, Kdf
 from smclient_file.slots import passphrase_head
 from tests.backends.file.helpers_file import HOME, NOW, arn, header, lines, put, value
 

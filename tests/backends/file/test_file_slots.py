@@ -19,6 +19,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf import argon2
 from moto import mock_aws
 
+from smclient_embedded.kdf import (
+    ARGON2ID,
+    BOUNDS,
+    DEFAULTS,
+    LOWEST,
+    PBKDF2,
+    SCRYPT,
+    Kdf,
+    KdfRefused,
+)
 from smclient_file import Credentials, FileStore, create, first_slot, new_store_id
 from smclient_file.admin import add_slot, left_behind, rekey, remove_slot
 from smclient_file.crypto import Place, SealBroken, StoreKeys
@@ -31,7 +41,6 @@ from smclient_file.errors import (
     StorePermissionsRefused,
     WrongKey,
 )
-from smclient_file.kdf import ARGON2ID, BOUNDS, DEFAULTS, LOWEST, PBKDF2, SCRYPT, Kdf, KdfRefused
 from smclient_file.slots import canonical, head, passphrase_head
 from smclient_file.unlock import (
     KEY_FILE_VARIABLE,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smclient_embedded.kdf import ARGON2ID, BOUNDS
 from smclient_file import Credentials, FileStore
 from smclient_file.admin import rekey
 from smclient_file.crypto import FORMAT, Place, StoreKeys
@@ -29,7 +30,6 @@ from smclient_file.errors import (
 )
 from smclient_file.format import Header
 from smclient_file.generation import Generation
-from smclient_file.kdf import ARGON2ID, BOUNDS
 from smclient_file.lines import OwnKey, own_sealed, setting_line, setting_place
 from smclient_file.merging import merge
 from smclient_file.slots import canonical
@@ -276,7 +276,7 @@ def test_a_key_derivation_out_of_bounds_is_refused_before_it_runs(
         fields["slots"][0][parameter] = number
 
     with_header(path, change)
-    monkeypatch.setattr("smclient_file.kdf.Kdf.derive", _never)
+    monkeypatch.setattr("smclient_embedded.kdf.Kdf.derive", _never)
     with pytest.raises(KdfParametersRefused, match=f"{parameter}={number}"):
         FileStore(path, Credentials(passphrase="passphrase"))
 

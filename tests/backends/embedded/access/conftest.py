@@ -43,5 +43,7 @@ def realm(make: Callable[..., Realm]) -> Realm:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine's own settings."""
-    for name in ("SMCLIENT_MASTER_KEY_FILE", "SMCLIENT_BACKEND", "AWS_PROFILE"):
+    for name in ("SMCLIENT_MASTER_KEY", "SMCLIENT_MASTER_KEY_FILE", "SMCLIENT_MASTER_PASSPHRASE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("SMCLIENT_BACKEND", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

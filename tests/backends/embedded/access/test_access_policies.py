@@ -228,6 +228,18 @@ class TestSeveralActions:
             }
         ]
 
+    @pytest.mark.parametrize("named", ["prod/none", "arn:aws:secretsmanager:us-east-1:*:secret:x"])
+    def test_a_batch_says_of_an_absent_secret_what_a_single_read_says(
+        self, realm: Any, named: str
+    ) -> None:
+        """A policy is compared with the ARN that it would have."""
+        reads = allow("GetSecretValue", on="arn:aws:secretsmanager:*:*:secret:prod/*")
+        user = realm.user("app", allow("BatchGetSecretValue"), reads)
+        code, text = realm.refused(user, "GetSecretValue", SecretId=named)
+        (entry,) = realm(user, "BatchGetSecretValue", SecretIdList=[named])["Errors"]
+        assert entry == {"SecretId": named, "ErrorCode": code, "Message": text}
+        assert (code == "ResourceNotFoundException") == (named == "prod/none")
+
     def test_a_batch_sees_tags_and_policies_of_each_secret(self, realm: Any) -> None:
         blue = realm.secret("blue", Tags=[{"Key": "team", "Value": "blue"}])
         user = realm.user(

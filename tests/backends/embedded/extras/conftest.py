@@ -84,7 +84,9 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine's own settings."""
-    for name in ("SMCLIENT_MASTER_KEY_FILE", "SMCLIENT_BACKEND", "AWS_PROFILE", "AWS_REGION"):
+    for name in ("SMCLIENT_MASTER_KEY", "SMCLIENT_MASTER_KEY_FILE", "SMCLIENT_MASTER_PASSPHRASE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("SMCLIENT_BACKEND", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)

@@ -233,6 +233,13 @@ def test_no_window_takes_more_than_its_share(gaps: list[float], rate: float) -> 
     assert taken <= max(1.0, rate) + rate * now + 1e-6
 
 
+@pytest.mark.parametrize("rate", [0.5, 2, 100])
+def test_a_clock_that_was_set_back_throttles_nobody(rate: float) -> None:
+    """As `control reset` does with the one that tests move."""
+    _, tokens = refill((3600.0, 1.0), rate, 0.0)
+    assert tokens == 1.0
+
+
 def test_a_bucket_fills_with_time() -> None:
     """At its rate, up to one second's worth."""
     limits = RateLimits({"ListSecrets": 2})

@@ -105,7 +105,8 @@ class TestItsEnvironment:
         self, workshop: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Master keys and passphrases are often given by the environment."""
-        monkeypatch.setenv("SMCLIENT_PASSPHRASE", "canary-1")
+        for name in ("PASSPHRASE", "MASTER_KEY", "MASTER_PASSPHRASE"):
+            monkeypatch.setenv(f"SMCLIENT_{name}", "canary-1")
         monkeypatch.setenv("AWS_PROFILE", "canary-2")
         monkeypatch.setenv("PYTHONPATH", "/canary-3")
         workshop.function(

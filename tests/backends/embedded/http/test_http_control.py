@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,21 @@ def test_counts_are_read(served: Served, client: Any) -> None:
     usage = ask(served, "GET", "usage")[1]
     assert usage["secrets"] == 1
     assert usage["api_calls"] == {"CreateSecret": 1, "ListSecrets": 1}
+
+
+def test_what_the_counts_cost_is_read_with_them(served: Served, client: Any) -> None:
+    """One secret for a month and two calls, as `smclient cost` shows it."""
+    client.create_secret(Name="a", SecretString="v")
+    client.list_secrets()
+    bill = ask(served, "GET", "usage")[1]["bill"]
+    assert date.fromisoformat(bill["as_of"])
+    assert bill["dollars"] == {
+        "secrets": "0.40",
+        "api_calls": "0.00001",
+        "customer_keys": "0.00",
+        "kms_calls": "0.00",
+        "total": "0.40001",
+    }
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,30 @@ def test_no_secret_is_in_the_list_of_processes_or_in_what_is_logged(
     assert SECRET_KEY not in said
 
 
+def test_a_store_under_a_passphrase_is_served_again_with_it_only(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """It is in no message, whether it fits or not."""
+    where = ("--store", f"embedded://{tmp_path}/s.db")
+    served = serve(*where, SMCLIENT_MASTER_PASSPHRASE=CANARY)
+    boto(served.endpoint).create_secret(Name="a", SecretString="kept")
+    assert served.stop() == 0
+    said = [served.everything_it_said()]
+    again = serve(*where, SMCLIENT_MASTER_PASSPHRASE=CANARY)
+    assert boto(again.endpoint).get_secret_value(SecretId="a")["SecretString"] == "kept"
+    assert again.stop() == 0
+    said.append(again.everything_it_said())
+    for variables, text, code in (
+        ({"SMCLIENT_MASTER_PASSPHRASE": f"{CANARY}-wrong"}, "is not the passphrase of this", 1),
+        ({"SMCLIENT_MASTER_KEY": CANARY}, "SMCLIENT_MASTER_KEY holds no master key", 1),
+        ({"SMCLIENT_MASTER_KEY": CANARY, "SMCLIENT_MASTER_PASSPHRASE": CANARY}, "unset all", 2),
+        ({}, "give it in SMCLIENT_MASTER_PASSPHRASE", 1),
+    ):
+        said.append(failed(tmp_path, *where, code=code, **variables))
+        assert text in said[-1]
+    assert CANARY not in "\n".join(said)
+
+
 def test_a_secret_key_from_standard_input(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [str(BIN / "smclient"), "serve", "--port", "0", "--access-key", "A", "--secret-key", "-"],

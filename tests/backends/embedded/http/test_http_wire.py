@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from smclient_embedded.audit import HELD_BACK
-from smclient_embedded.store import Scope
+from smclient_embedded.audit import HELD_BACK, AuditTrail
+from smclient_embedded.store import Scope, StoreError
 from tests.backends.embedded.http.served import (
     ThreadServed,
     read_all,
@@ -305,6 +305,36 @@ def test_a_fault_of_our_own_tells_the_client_nothing(
     assert "canary" not in text
     assert "canary" not in caplog.text
     assert f"request {answer[1]['x-amzn-requestid']} failed: RuntimeError in" in caplog.text
+
+
+def test_a_store_that_failed_is_named_in_the_log_only(
+    in_thread: Callable[..., ThreadServed],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where it failed after the answer was made, for want of a record."""
+    server = in_thread()
+
+    def broken(_: object) -> None:
+        raise StoreError("/var/lib/secrets.db is full")
+
+    monkeypatch.setattr(AuditTrail, "flush", broken)
+    service = server.service
+    service.call("CreateSecret", {"Name": "a", "SecretString": "x", "ClientRequestToken": "t" * 32})
+    read = request(b'{"SecretId": "a"}', target="secretsmanager.GetSecretValue")
+    refused_with = []
+    with server.connect() as connection:
+        for _ in range(HELD_BACK + 1):
+            connection.sendall(read)
+            status, _, body = read_answer(connection)
+            if status != 200:
+                refused_with.append((status, json.loads(body)["Message"]))
+    monkeypatch.undo()
+    assert refused_with
+    assert set(refused_with) == {(500, "An error occurred on the server side.")}
+    said = [each.getMessage() for each in caplog.records if each.name == "smclient.embedded.http"]
+    assert all(text.endswith("failed: /var/lib/secrets.db is full") for text in said)
+    assert len(said) == len(refused_with)
 
 
 def test_many_clients_at_once(unsigned: ThreadServed) -> None:

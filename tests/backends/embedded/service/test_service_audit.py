@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,37 +12,10 @@ import pytest
 
 from smclient_embedded import EmbeddedService
 from smclient_embedded.errors import InternalServiceError
-from smclient_embedded.store import MemoryStore, StoreError
 from smclient_embedded.store.records import Scope
+from tests.backends.embedded.service.helpers_broken_store import BrokenStore
 
 CANARY = "canary-4b7e91"
-
-
-class BrokenStore(MemoryStore):
-    """A store in memory whose trail, or whose writing, can be broken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.audit_breaks = False
-        self.writes_break = False
-
-    @contextmanager
-    def transaction(self, *, write: bool) -> Any:
-        if write and self.writes_break:
-            raise StoreError("the disk is full")
-        with super().transaction(write=write) as tx:
-            yield _Breaking(tx, self) if self.audit_breaks else tx
-
-
-class _Breaking:
-    def __init__(self, tx: Any, store: BrokenStore) -> None:
-        self._tx = tx
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tx, name)
-
-    def append_audit(self, records: Any) -> None:
-        raise StoreError("the trail is full")
 
 
 def kept(world: Any) -> int:

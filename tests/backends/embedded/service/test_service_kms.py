@@ -3,6 +3,7 @@ there."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -388,6 +389,24 @@ class TestTheMasterKey:
         assert make(url, master_key=MasterKey(b"k" * 32)).value() == "kept"
         with pytest.raises(MasterKeyError):
             make(url, master_key=MasterKey(b"x" * 32))
+
+    def test_that_cannot_be_made_is_told_and_nothing_stays(
+        self, make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither a short file, which no store would open with, nor a draft."""
+        url = f"embedded://{tmp_path}/s.db"
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with pytest.raises(MasterKeyError, match="cannot be made .No such file"):
+            MasterKey.from_file(tmp_path / "nowhere" / "k", create=True)
+        monkeypatch.setattr("smclient_embedded.disk.os.fsync", full)
+        with pytest.raises(MasterKeyError, match="cannot be made .No space left"):
+            MasterKey.from_file(tmp_path / "k", create=True)
+        monkeypatch.undo()
+        assert list(tmp_path.iterdir()) == []
+        make(url).create(value="kept")
 
     def test_never_stands_in_the_store(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """A copied database is useless without it."""

@@ -110,6 +110,21 @@ def test_a_closed_backend_is_not_opened_again(client: SecretsClient) -> None:
     assert in_child(work)
 
 
+def test_a_backend_that_a_fork_closed_can_be_closed_for_good(client: SecretsClient) -> None:
+    """Who asks it then is told, in parent and child."""
+    backend = client._backend
+    assert in_child(lambda: True)
+    backend.close()
+
+    def told() -> bool:
+        with pytest.raises(ClientClosedError, match="this backend was closed"):
+            backend.fetch(SecretRef("prod/web"))
+        return True
+
+    assert told()
+    assert in_child(told)
+
+
 def test_a_store_in_memory_is_not_closed_by_a_fork() -> None:
     """It would be lost; the child has a copy."""
     client = SecretsClient("embedded://")

@@ -1,6 +1,6 @@
 """From a passphrase to a key: Argon2id, scrypt where OpenSSL lacks it, PBKDF2 where FIPS is asked.
 
-Parameters come from a file that may be hostile, so they are checked before any work is done: too
+Parameters come from a store that may be hostile, so they are checked before any work is done: too
 weak would let a thief guess, too strong would exhaust the machine.
 """
 
@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from smclient_file.crypto import KEY_BYTES
+KEY_BYTES = 32
 
 ARGON2ID, SCRYPT, PBKDF2 = "argon2id", "scrypt", "pbkdf2-sha256"
+MEMORY_HARD = frozenset({ARGON2ID, SCRYPT})
 
 BOUNDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     ARGON2ID: {"m": (19 * 1024, 2 * 1024 * 1024), "t": (2, 10), "p": (1, 16)},
@@ -48,7 +46,7 @@ class KdfRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kdf:
-    """A derivation with its parameters, as a slot carries it."""
+    """A derivation with its parameters, as a store carries it."""
 
     name: str
     parameters: Mapping[str, int]
@@ -56,7 +54,7 @@ class Kdf:
 
     @classmethod
     def choose(cls, name: str | None = None, **parameters: int) -> Kdf:
-        """A derivation for a new slot: by name, else Argon2id where OpenSSL has it, else scrypt.
+        """A new derivation: by name, else Argon2id where OpenSSL has it, else scrypt.
 
         Raises:
             KdfRefused: unknown, or parameters outside the bounds.
@@ -106,7 +104,7 @@ class Kdf:
         except UnsupportedAlgorithm:
             raise KdfRefused(
                 f"this build of OpenSSL has no {self.name}; install cryptography from its wheel, "
-                "or open the store with another slot and add one with --kdf scrypt"
+                "or take scrypt for it where the store opens"
             ) from None
         except MemoryError:
             raise KdfRefused(
@@ -114,7 +112,7 @@ class Kdf:
             ) from None
 
     def _derive(self, secret: bytes) -> bytes:
-        given = self.parameters
+        given = self.parameters  # what is imported takes time, and few stores have a passphrase
         if self.name == ARGON2ID:
             from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -126,9 +124,14 @@ class Kdf:
                 memory_cost=given["m"],
             ).derive(secret)
         if self.name == SCRYPT:
+            from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
             return Scrypt(
                 salt=self.salt, length=KEY_BYTES, n=given["cost"], r=given["r"], p=given["p"]
             ).derive(secret)
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
         return PBKDF2HMAC(hashes.SHA256(), KEY_BYTES, self.salt, given["i"]).derive(secret)
 
 
