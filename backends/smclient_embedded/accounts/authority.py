@@ -52,6 +52,8 @@ class _Caller:
     keys: Context
     role: str | None
     user: str | None
+    is_gone: bool = False
+    """Whether it is nobody any more, and so is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def _decide(
         principal_role=caller.role,
         principal_user=caller.user,
     )
+    if caller.is_gone:
+        return context, _gone(question)
     if request.key is None:
         return context, evaluate(question, _policies(kept, caller, request, accounts))
     key = kept.keys.get(request.key.arn)
@@ -258,13 +262,7 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 def _caller(principal: Principal, accounts: Accounts) -> _Caller:
     session = principal.session
-    is_own = principal.kind in ("role", "user")
-    identity = accounts.identity(session.source if session else principal.arn) if is_own else None
-    if principal.kind == "federated" and session is not None:
-        identity = accounts.identity(session.source)
-    made_by = session.source_id if session else ""
-    if identity is not None and made_by not in ("", identity.unique_id):
-        identity = None  # the session's own source was removed; this one is a namesake
+    identity = accounts.acts_as(principal)
     texts = [*_identity_policies(identity, accounts), *(session.grants if session else ())]
     boundary = identity.boundary if identity is not None else None
     organisation = accounts.organisation
@@ -291,6 +289,20 @@ def _caller(principal: Principal, accounts: Accounts) -> _Caller:
         keys,
         role=session.source if session and principal.kind == "role" else None,
         user=session.source if session and principal.kind == "federated" else None,
+        is_gone=accounts.is_gone(principal),
+    )
+
+
+def _gone(question: Request) -> Decision:
+    source = question.principal_role or question.principal_user
+    who = f"{source}, whom this session acts for," if source else question.principal
+    return Decision(
+        allowed=False,
+        reason=Reason.IMPLICIT_DENY,
+        request=question,
+        policy_type=PolicyType.IDENTITY,
+        missing=(PolicyType.IDENTITY,),
+        error=f"{who} is not there, or is another one of the same name",
     )
 
 
