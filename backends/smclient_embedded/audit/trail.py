@@ -85,6 +85,7 @@ class AuditTrail:
         self._monotonic = monotonic
         self._set_alarm = set_alarm
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._held: list[AuditRecord] = []
         self._since = 0.0
         self._calls = 0
@@ -97,6 +98,7 @@ class AuditTrail:
     def after_fork(self) -> None:
         """What was kept back is the parent's to write, and the timer is the parent's thread."""
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._held = []
         self._is_asked_for = False
         self._alarm = None
@@ -144,7 +146,12 @@ class AuditTrail:
             later(self.flush)
 
     def flush(self) -> None:
-        """Write what is kept back. If that fails it stays kept and is tried again."""
+        """Write what is kept back, and wait for what another thread is writing. If it fails it
+        stays kept and is tried again."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             held, self._held = self._held, []
             self._is_asked_for = False
