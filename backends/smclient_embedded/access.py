@@ -33,6 +33,7 @@ class AccessRequest:
         secret: the secret, where the resource is one that exists.
         policies: resource policies to decide by in place of the secret's own.
         key: the KMS key, where the action is one of KMS that the service does for the caller.
+        find_key_arn: looks up the KMS key that ``parameters`` name, for the condition key.
         setting: reads the store's settings as the open transaction sees them.
     """
 
@@ -49,6 +50,7 @@ class AccessRequest:
     policies: Sequence[str] | None = None
     key: KeyRecord | None = None
     setting: ReadSetting | None = None
+    find_key_arn: Callable[[], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

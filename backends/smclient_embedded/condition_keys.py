@@ -75,7 +75,7 @@ PARAMETER_KEYS: dict[str, tuple[str, Callable[[Any], ContextValue], tuple[str, .
     "VersionStage": ("VersionStage", _text, ("GetSecretValue", "UpdateSecretVersionStage")),
 }
 """Condition key, without ``secretsmanager:``: the parameter, how its value is read, and for which
-actions it counts. ``secretsmanager:KmsKeyArn`` needs the store and comes with the request."""
+actions it counts. ``secretsmanager:KmsKeyArn`` needs the store: looked up if somebody asks."""
 
 _BY_ACTION: dict[str, list[tuple[str, str, Callable[[Any], ContextValue]]]] = {}
 for _key, (_member, _read, _actions) in PARAMETER_KEYS.items():
@@ -84,6 +84,9 @@ for _key, (_member, _read, _actions) in PARAMETER_KEYS.items():
 
 TAGGING = frozenset({"CreateSecret", "TagResource"})
 """Actions whose request tags are ``aws:RequestTag`` and ``aws:TagKeys``."""
+
+NAMING_A_KEY = frozenset({"CreateSecret", "UpdateSecret"})
+"""Actions whose request may name a KMS key: ``secretsmanager:KmsKeyArn``."""
 
 KMS_KEYS = ("kms:CallerAccount", "kms:ViaService", "kms:EncryptionContextKeys")
 
@@ -116,6 +119,10 @@ def condition_keys(request: AccessRequest, principal_keys: Mapping[str, ContextV
             if member in request.parameters:
                 keys[name] = read(request.parameters[member])
         _request_tags(action, request.parameters, keys)
+        if request.find_key_arn is not None and action in NAMING_A_KEY:
+            key_arn = request.find_key_arn()
+            if key_arn is not None:
+                keys["secretsmanager:KmsKeyArn"] = key_arn
     if request.secret is not None:
         _secret_keys(request.secret, keys)
     if request.keys:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from smclient_embedded.access import (
     ALLOWED,
@@ -23,8 +24,8 @@ from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Request
 from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
 from smclient_embedded.finding import locate
-from smclient_embedded.kms import KeyUse, KmsAccessDenied
-from smclient_embedded.needs import NEEDS, Need, tags_after
+from smclient_embedded.kms import KeyUse, KmsAccessDenied, key_arn
+from smclient_embedded.needs import CHANGES_TAGS, NEEDS, Need, tags_after
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import KeyRecord, SecretRecord
 
@@ -75,10 +76,9 @@ class Gate:
         needs = NEEDS.get(call.operation)
         for need in () if needs is None else needs(call.parameters, asked.secret):
             self._demand(call, also(asked, need))
-        if asked.secret is not None and call.context.principal.kind != "administrator":
+        if asked.secret is not None and call.operation in CHANGES_TAGS:
             after = tags_after(call.operation, call.parameters, asked.secret)
-            if after is not None:
-                self._demand(call, replace(asked, secret=after))
+            self._demand(call, replace(asked, secret=after))
 
     def question(self, call: Call, tx: Transaction) -> AccessRequest:
         """The first thing that a call needs: its own action on what it is about."""
@@ -86,7 +86,6 @@ class Gate:
         principal, named = context.principal, "*"
         resource, owner = "*", principal.account
         secret: SecretRecord | None = None
-        keys: dict[str, str | list[str]] = {}
         if "SecretId" in parameters:
             named = parameters["SecretId"]
             secret = locate(tx, context.scope, named)
@@ -99,22 +98,22 @@ class Gate:
         elif "Name" in parameters:
             named = parameters["Name"]
             resource = _would_be(context, named)
-        if parameters.get("KmsKeyId") and principal.kind != "administrator":
-            key_arn = _key_arn(tx, context, parameters["KmsKeyId"])
-            if key_arn is not None:
-                keys["secretsmanager:KmsKeyArn"] = key_arn
+        find_key_arn = None
+        if parameters.get("KmsKeyId"):
+            scope = context.scope if secret is None else secret.scope
+            find_key_arn = partial(key_arn, tx, scope, parameters["KmsKeyId"])
         return AccessRequest(
             principal,
             f"{SERVICE}:{call.operation}",
             resource,
             named,
             owner,
-            keys,
-            parameters,
-            context,
-            self.now(),
-            secret,
+            parameters=parameters,
+            context=context,
+            at=self.now(),
+            secret=secret,
             setting=tx.setting,
+            find_key_arn=find_key_arn,
         )
 
     def _demand(self, call: Call, request: AccessRequest) -> None:
@@ -222,15 +221,3 @@ def _would_be(context: RequestContext, named: str) -> str:
         return named
     place = f"{context.region}:{context.principal.account}"
     return f"arn:aws:{SERVICE}:{place}:secret:{named}-{_NO_SUFFIX}"
-
-
-def _key_arn(tx: Transaction, context: RequestContext, key_id: str) -> str | None:
-    """The ARN of a KMS key by id, ARN or alias; what it should be for one that is not there."""
-    place = f"arn:aws:kms:{context.region}:{context.principal.account}"
-    short = key_id.removeprefix(place + ":")
-    for key in tx.keys(context.scope):
-        if short in (key.key_id, f"key/{key.key_id}", key.arn) or short == key.alias:
-            return key.arn
-    if short.startswith("arn:"):
-        return short
-    return None if short.startswith("alias/") else f"{place}:key/{short.removeprefix('key/')}"

@@ -64,8 +64,11 @@ NEEDS: dict[str, Callable[[Parameters, SecretRecord | None], list[Need]]] = {
 or after it chose a key (KMS) is asked from there."""
 
 
-def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> SecretRecord | None:
-    """The secret as it would be after a change of tags, for any other operation ``None``.
+CHANGES_TAGS = frozenset({"TagResource", "UntagResource"})
+
+
+def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> SecretRecord:
+    """The secret as it would be after one of the changes of tags.
 
     A change of tags that takes the caller's own right to it away is refused, as recorded.
     """
@@ -74,7 +77,5 @@ def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> 
         tags = parameters.get("Tags") or ()  # whether it is there is looked at later
         given = {str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in tags}
         return replace(secret, tags=tuple({**before, **given}.items()))
-    if operation == "UntagResource":
-        gone = set(map(str, parameters.get("TagKeys") or ()))
-        return replace(secret, tags=tuple((k, v) for k, v in before.items() if k not in gone))
-    return None
+    gone = set(map(str, parameters.get("TagKeys") or ()))
+    return replace(secret, tags=tuple((k, v) for k, v in before.items() if k not in gone))

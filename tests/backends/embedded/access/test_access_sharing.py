@@ -137,6 +137,26 @@ class TestSharing:
         asked = {"SecretId": arn, "SecretString": "theirs"}
         assert realm.refused(user, "PutSecretValue", **asked) == NO_KMS
 
+    @pytest.mark.parametrize("sent", ["arn", "alias/owners", "alias arn"])
+    def test_a_condition_on_the_key_sees_the_key_that_will_be_used(
+        self, shared: Shared, sent: str
+    ) -> None:
+        """An alias or id means the secret's account, as it does for KMS; an ARN its own account."""
+        realm = shared.realm
+        key = realm.service.create_key(alias="owners")
+        bound = {"ArnEquals": {"secretsmanager:KmsKeyArn": key}}
+        user = realm.user(
+            "keen", allow("*", "kms:*"), deny("UpdateSecret", Condition=bound), account=OTHER
+        )
+        realm.attach(shared.arn, policy(allow("*", Principal={"AWS": user})))
+        use = allow("kms:*", Principal={"AWS": [user, f"arn:aws:iam::{HOME}:root"]})
+        for each in (shared.key, key):
+            realm.accounts.put_key_policy(each, policy(use))
+        place = key.partition("key/")[0]
+        key_id = {"arn": key, "alias arn": f"{place}alias/owners"}.get(sent, sent)
+        assert not realm.may(user, "UpdateSecret", SecretId=shared.arn, KmsKeyId=key_id)
+        assert realm.may(user, "UpdateSecret", SecretId=shared.arn, KmsKeyId=shared.key)
+
 
 class TestKeysAtHome:
     """The caller, not the service, needs the rights on the key."""
