@@ -39,7 +39,8 @@ def _create_secret(parameters: Parameters, secret: SecretRecord | None) -> list[
 
 
 def _batch_get_secret_value(parameters: Parameters, secret: SecretRecord | None) -> list[Need]:
-    return [Need("secretsmanager:ListSecrets", "*")] if parameters.get("Filters") else []
+    """An empty list of filters is one, too: it finds every secret."""
+    return [Need("secretsmanager:ListSecrets", "*")] if "Filters" in parameters else []
 
 
 def _rotate_secret(parameters: Parameters, secret: SecretRecord | None) -> list[Need]:

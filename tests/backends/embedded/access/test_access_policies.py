@@ -239,10 +239,13 @@ class TestSeveralActions:
         realm.attach(blue, policy(deny("GetSecretValue", Principal="*")))
         assert realm(user, "BatchGetSecretValue", SecretIdList=["blue"])["Errors"]
 
-    def test_a_batch_by_filter_needs_list_secrets(self, realm: Any) -> None:
+    @pytest.mark.parametrize("filters", [[{"Key": "name", "Values": ["a"]}], []])
+    def test_a_batch_by_filter_needs_list_secrets(
+        self, realm: Any, filters: list[dict[str, Any]]
+    ) -> None:
+        """No filter finds everything: without that right nobody is told what there is."""
         realm.secret("a")
         user = realm.user("app", allow("BatchGetSecretValue", "GetSecretValue"))
-        filters = [{"Key": "name", "Values": ["a"]}]
         code, text = realm.refused(user, "BatchGetSecretValue", Filters=filters)
         assert code == "AccessDeniedException"
         assert text.endswith(
