@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from smclient_embedded.context import Principal, RequestContext
-from smclient_embedded.errors import AccessDeniedException
+from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
 from smclient_embedded.store.records import KeyRecord, SecretRecord
 
 ReadSetting = Callable[[str], bytes | None]
@@ -91,3 +91,10 @@ def denial(request: AccessRequest, access: Access) -> AccessDeniedException:
         f"User: {request.principal.arn} is not authorized to perform: {request.action} "
         f"{resource}{access.reason}"
     )
+
+
+def refuse_ended_session(principal: Principal, now: datetime) -> None:
+    """Refuse a caller whose session is over. Raises ``ExpiredTokenException``."""
+    session = principal.session
+    if session is not None and session.expires_at is not None and now >= session.expires_at:
+        raise ExpiredTokenException("The security token included in the request is expired")

@@ -17,12 +17,13 @@ from smclient_embedded.access import (
     Authoriser,
     ReadSetting,
     denial,
+    refuse_ended_session,
 )
 from smclient_embedded.audit import Later, at_once
 from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Request
-from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
+from smclient_embedded.errors import AccessDeniedException
 from smclient_embedded.finding import locate
 from smclient_embedded.kms import KeyUse, KmsAccessDenied, key_arn
 from smclient_embedded.needs import CHANGES_TAGS, NEEDS, Need, tags_after
@@ -70,7 +71,7 @@ class Gate:
 
     def check(self, call: Call, tx: Transaction) -> None:
         """Everything that the call needs to be allowed before its values are looked at."""
-        _refuse_ended_session(call.context, self.now())
+        refuse_ended_session(call.context.principal, self.now())
         asked = self.question(call, tx)
         self._demand(call, asked)
         needs = NEEDS.get(call.operation)
@@ -189,12 +190,6 @@ class Gate:
             call.let_through.append(str(denial(request, access)))
         else:
             raise KmsAccessDenied(str(denial(request, access)), self.new_id())
-
-
-def _refuse_ended_session(context: RequestContext, now: datetime) -> None:
-    session = context.principal.session
-    if session is not None and session.expires_at is not None and now >= session.expires_at:
-        raise ExpiredTokenException("The security token included in the request is expired")
 
 
 def also(asked: AccessRequest, need: Need) -> AccessRequest:

@@ -8,7 +8,7 @@ where no policy can bind it, costs one comparison.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -32,6 +32,7 @@ from smclient_embedded.policy import (
     compile_policy,
     evaluate,
     evaluate_key,
+    evaluate_trust,
     managed_key_policy,
 )
 from smclient_embedded.store.records import KeyRecord
@@ -102,6 +103,11 @@ class PolicyAuthoriser:
         accounts = self._directory.current(request.setting)
         return _decide(self._kept_of(accounts), request, accounts)[1]
 
+    def decide_trust(self, request: AccessRequest) -> Decision:
+        """Whether a role may be assumed, by its trust policy in ``policies`` and the caller's."""
+        accounts = self._directory.current(request.setting)
+        return _decide(self._kept_of(accounts), request, accounts, evaluate_trust)[1]
+
     def _kept_of(self, accounts: Accounts) -> _Kept:
         kept = self._kept
         if kept.stamp != accounts.stamp:
@@ -110,7 +116,10 @@ class PolicyAuthoriser:
 
 
 def _decide(
-    kept: _Kept, request: AccessRequest, accounts: Accounts
+    kept: _Kept,
+    request: AccessRequest,
+    accounts: Accounts,
+    evaluate: Callable[[Request, PolicySet], Decision] = evaluate,
 ) -> tuple[LazyContext, Decision]:
     principal = request.principal
     caller = kept.callers.get(principal)

@@ -1,15 +1,15 @@
 """Policy decisions as AWS IAM makes them, for Secrets Manager and KMS.
 
-`parse` checks and compiles a policy; `evaluate` and `evaluate_key` answer requests with a
-`Decision` that explains itself; `public_statements` finds what BlockPublicPolicy refuses;
-`simulate` and `lint` answer the documented JSON cases. All of them are pure functions: nothing here
-reads a clock, a file or a network.
+`parse` checks and compiles a policy; `evaluate`, `evaluate_key` and `evaluate_trust` answer
+requests with a `Decision` that explains itself; `public_statements` finds what BlockPublicPolicy
+refuses; `simulate` and `lint` answer the documented JSON cases. All of them are pure functions:
+nothing here reads a clock, a file or a network.
 """
 
 from .cases import CaseError, lint, read_cases, read_policies, report, simulate
 from .decision import ConditionView, Decision, NearMiss, PolicyType, Reason, StatementRef
 from .document import CompiledPolicy, PolicyGrammarError, compile_policy, parse
-from .evaluate import PolicySet, evaluate, locks_out
+from .evaluate import PolicySet, evaluate, evaluate_trust, locks_out
 from .grammar import MAX_RESOURCE_POLICY, Fault, Kind
 from .kms import Key, KeyGrant, evaluate_key, managed_key_policy
 from .public import PublicStatement, is_public, public_statements
@@ -37,6 +37,7 @@ __all__ = [
     "compile_policy",
     "evaluate",
     "evaluate_key",
+    "evaluate_trust",
     "is_public",
     "lint",
     "locks_out",
