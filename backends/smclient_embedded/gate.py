@@ -44,6 +44,8 @@ class Call:
     context: RequestContext
     parameters: Request = field(default_factory=dict)
     secret_arn: str | None = None
+    item_arns: dict[str, str] = field(default_factory=dict)
+    """The secrets that an operation decided one by one, by what the caller called them."""
     let_through: list[str] = field(default_factory=list)
     """The denials of an audit-only door."""
     key_uses: list[KeyUse] = field(default_factory=list)
@@ -141,7 +143,9 @@ class Gate:
         context = call.context
         parts = resource.split(":")
         is_arn = len(parts) > 5
-        is_secret = is_arn and parts[2] == SERVICE
+        secret = tx.secret(resource) if is_arn and parts[2] == SERVICE else None
+        if secret is not None and named is not None:
+            call.item_arns[named] = secret.arn
         request = AccessRequest(
             context.principal,
             action,
@@ -151,7 +155,7 @@ class Gate:
             keys,
             context=context,
             at=self.now(),
-            secret=tx.secret(resource) if is_secret else None,
+            secret=secret,
             policies=policies,
             setting=tx.setting,
         )
