@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -185,7 +186,7 @@ class AuditTrail:
         **attributes: str | bool,
     ) -> list[dict[str, Any]]:
         """The newest records of a scope (the administrator's unless given), newest first, in
-        CloudTrail's shape.
+        CloudTrail's shape. They are the caller's own: changing one changes no record.
 
         Args:
             since, until: when they happened, both included, to the second.
@@ -199,7 +200,8 @@ class AuditTrail:
         """
         wanted = AuditFilter.of(event_name=event_name, **attributes)
         query = replace(between(since, until), event_name=wanted.event_name, limit=limit)
-        return [dict(record.document) for record in self._find(scope, query, wanted).records]
+        found = self._find(scope, query, wanted).records
+        return [copy.deepcopy(dict(record.document)) for record in found]  # parts are shared
 
     def lookup_events(self, scope: Scope | None = None, **request: Any) -> dict[str, Any]:
         """CloudTrail's LookupEvents: ``LookupAttributes``, ``StartTime``, ``EndTime``,
