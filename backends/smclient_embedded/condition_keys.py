@@ -160,6 +160,8 @@ def principal_context(
     keys["aws:userid"] = _user_id(principal, unique_id)
     if principal.kind == "user":
         keys["aws:username"] = principal.arn.rpartition("/")[2]
+    if session is not None:  # there is no MFA here; lasting credentials do not have the key
+        keys["aws:MultiFactorAuthPresent"] = "false"
     if session is not None and session.issued_at is not None:
         keys["aws:TokenIssueTime"] = f"{session.issued_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     for tag, value in tags.items():
