@@ -16,6 +16,7 @@ from smclient_embedded.policy import (
     read_cases,
     report,
 )
+from smclient_embedded.store_options import check_there, store_option
 
 DENIED = 4
 KINDS = ("identity", "resource", "scp", "rcp")
@@ -93,7 +94,7 @@ def validate(file: TextIO, kind: Any, as_json: bool) -> None:
 @click.option("--principal", required=True, metavar="ARN", help="Who asks.")
 @click.option("--action", required=True, metavar="NAME", help="Such as GetSecretValue.")
 @click.option("--secret", metavar="NAME|ARN", help="The secret it is about.")
-@click.option("--store", "url", required=True, envvar="SMCLIENT_BACKEND", metavar="URL")
+@store_option
 @click.option("--region", help="The region asked in.")
 @click.option(
     "--parameter",
@@ -122,6 +123,7 @@ def explain(
     """
     from smclient_embedded.service import EmbeddedService
 
+    check_there(url)
     given = {name: _value(value) for name, value in _pairs(parameters, "--parameter").items()}
     with EmbeddedService(url) as service:
         found = service.explain(

@@ -39,17 +39,26 @@ def opened(url: str) -> Iterator[Store]:
         ConfigError: there is no store, or it is one in memory, which dies with its process.
         StoreError
     """
+    check_there(url)
+    store = load_store(BackendUrl.parse(url), clock=SYSTEM_CLOCK)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def check_there(url: str) -> None:
+    """Refuse a URL that names no store yet: a typing error must not make one.
+
+    Raises:
+        ConfigError: there is no store, or it is one in memory, which dies with its process.
+    """
     parsed = BackendUrl.parse(url)
     if parsed.scheme in ("embedded", "file"):
         if not parsed.path:
             raise ConfigError(f"{url} is a store in the memory of one process; name one that lasts")
         if not Path(parsed.path).exists():
             raise ConfigError(f"there is no store at {parsed.path}")
-    store = load_store(parsed, clock=SYSTEM_CLOCK)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def wanted_scopes(
