@@ -21,7 +21,7 @@ from smclient_embedded.store.ports import Store, StoreError, Transaction
 from smclient_embedded.store.records import Scope, SecretQuery, SecretRecord
 
 KEPT_ARCHIVED = timedelta(days=30)
-WORKFLOWS = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")
+WORKFLOWS = taking_in.ONE_OF["Workflow.Status"]
 
 _PAGE = 500
 _PREFIX = "findings."
@@ -76,7 +76,11 @@ class FindingsBook:
         with self._store.transaction(write=True) as tx:
             for scope in _scopes(tx):
                 known = _read(tx, scope)
-                of_ids = {finding_id(BY_ID[key[0]], key[1]): key for key in known}
+                of_ids = {
+                    finding_id(BY_ID[control], arn): (control, arn)
+                    for control, arn in known
+                    if control in BY_ID  # not one that another version knew
+                }
                 for one in wanted & of_ids.keys():
                     found += 1
                     known[of_ids[one]] = dataclasses.replace(

@@ -12,9 +12,16 @@ import pytest
 
 from smclient.errors import ConfigError
 from smclient_embedded import EmbeddedService
-from smclient_embedded.findings import FRAMEWORKS, InvalidFindingError, by_requirement, summarise
+from smclient_embedded.findings import (
+    FRAMEWORKS,
+    InvalidFindingError,
+    book,
+    by_requirement,
+    summarise,
+)
 from smclient_embedded.findings.controls import BY_ID
 from smclient_embedded.rotating import RotationTo
+from smclient_embedded.store.records import Scope
 
 REQUIRED = {
     "AwsAccountId",
@@ -159,6 +166,16 @@ class TestAFinding:
         with pytest.raises(ConfigError, match="NOTIFIED"):
             world.service.set_finding_workflow([finding["Id"]], "DONE")
 
+    def test_of_a_control_that_is_no_more_hinders_no_workflow(self, world: Any) -> None:
+        """A store that another version wrote."""
+        arn = world.create()
+        finding = of(world, "SecretsManager.1")
+        scope = Scope("123456789012", "us-east-1")
+        with world.service.door.store.transaction(write=True) as tx:
+            known = book._read(tx, scope)
+            book._write(tx, scope, {**known, ("SMClient.99", arn): next(iter(known.values()))})
+        assert world.service.set_finding_workflow([finding["Id"]], "NOTIFIED") == 1
+
     def test_survives_a_restart(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """What was known is in the store."""
         url = f"embedded://{tmp_path}/s.db"
@@ -298,6 +315,18 @@ class TestFindingsOfOthers:
             {"Severity": {"Label": "BAD"}},
             {"Resources": []},
             {"Resources": [{"Id": "x"}]},
+            {"Resources": [{"Type": "Other", "Id": 3}]},
+            {"Compliance": None},
+            {"Compliance": "FAILED"},
+            {"Compliance": {"Status": None}},
+            {"Compliance": {"Status": "BAD"}},
+            {"Compliance": {"StatusReasons": ["because"]}},
+            {"Workflow": "NEW"},
+            {"Workflow": {"Status": "DONE"}},
+            {"RecordState": ["ACTIVE"]},
+            {"RecordState": "GONE"},
+            {"Region": 1},
+            {"FindingProviderFields": []},
             {"Title": 3},
             {"Description": "x" * 300_000},
             {"Note": object()},
@@ -307,6 +336,15 @@ class TestFindingsOfOthers:
         """Whatever is wrong with them."""
         with pytest.raises(InvalidFindingError):
             memory.service.take_in_findings([guard_duty("x", **wrong)])
+
+    @pytest.mark.parametrize("more", [{}, {"Workflow": {}}, {"Compliance": {}}])
+    def test_that_lack_what_may_be_absent_are_new_and_open(
+        self, memory: Any, more: dict[str, Any]
+    ) -> None:
+        memory.service.take_in_findings([guard_duty("x", **more)])
+        (found,) = memory.service.findings()
+        assert (found["Workflow"]["Status"], found["RecordState"]) == ("NEW", "ACTIVE")
+        assert summarise([found])["open"] == 1
 
     def test_are_kept_up_to_a_thousand(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """The newest."""
