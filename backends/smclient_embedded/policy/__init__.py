@@ -12,7 +12,7 @@ from .document import CompiledPolicy, PolicyGrammarError, compile_policy, parse
 from .evaluate import PolicySet, evaluate, evaluate_trust, locks_out
 from .grammar import MAX_RESOURCE_POLICY, Fault, Kind
 from .kms import Key, KeyGrant, evaluate_key, managed_key_policy
-from .public import PublicStatement, is_public, public_statements
+from .public import PublicStatement, accounts_by_condition, is_public, public_statements
 from .request import LazyContext, Request
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Reason",
     "Request",
     "StatementRef",
+    "accounts_by_condition",
     "compile_policy",
     "evaluate",
     "evaluate_key",
