@@ -35,6 +35,7 @@ __all__ = [
     "MasterKey",
     "MasterKeyError",
     "encryption_context",
+    "find_key",
     "key_arn",
     "open_version",
     "said_by_kms",
@@ -331,13 +332,18 @@ class Kms:
         return self.master.cipher(key.wrapped_material, key.arn)
 
 
+def find_key(keys: KeyRepository, scope: Scope, key_id: str) -> KeyRecord | None:
+    """The key that ``Kms.resolve`` finds in a scope by id, ARN or alias, if it is there."""
+    return _key_in(keys, *_place_of(scope, key_id))
+
+
 def key_arn(keys: KeyRepository, scope: Scope, key_id: str) -> str | None:
     """The ARN of the key that ``Kms.resolve`` finds in a scope by id, ARN or alias, without making
     one; of a key that is not there what its ARN would be, of such an alias ``None``."""
-    place, short = _place_of(scope, key_id)
-    key = _key_in(keys, place, short)
+    key = find_key(keys, scope, key_id)
     if key is not None:
         return key.arn
+    place, short = _place_of(scope, key_id)
     if short.startswith("arn:"):
         return short
     home = f"arn:aws:kms:{place.region}:{place.account}"
