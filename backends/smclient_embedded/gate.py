@@ -31,6 +31,7 @@ from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import KeyRecord, SecretRecord
 
 SERVICE = "secretsmanager"
+_NO_KEYS: Mapping[str, str | list[str]] = {}
 
 _NO_SUFFIX = "??????"
 """Six signs in the place of the random ones that a secret's ARN ends with."""
@@ -76,12 +77,8 @@ class Gate:
         refuse_ended_session(call.context.principal, self.now())
         asked = self.question(call, tx)
         self._demand(call, asked)
-        needs = NEEDS.get(call.operation)
-        for need in () if needs is None else needs(call.parameters, asked.secret):
-            self._demand(call, also(asked, need))
-        if asked.secret is not None and call.operation in CHANGES_TAGS:
-            after = tags_after(call.operation, call.parameters, asked.secret)
-            self._demand(call, replace(asked, secret=after))
+        for more in further_questions(call, asked):
+            self._demand(call, more)
 
     def question(self, call: Call, tx: Transaction) -> AccessRequest:
         """The first thing that a call needs: its own action on what it is about."""
@@ -140,13 +137,33 @@ class Gate:
         policies: Sequence[str] | None = None,
         **keys: str | list[str],
     ) -> Access:
+        request = self.question_about(
+            call, tx, action, resource, named=named, policies=policies, keys=keys
+        )
+        if request.secret is not None and named is not None:
+            call.item_arns[named] = request.secret.arn
+        access = self.authoriser(request)
+        if access.allowed or policies is not None or not self.audit_only:
+            return access
+        call.let_through.append(str(denial(request, access)))
+        return ALLOWED
+
+    def question_about(
+        self,
+        call: Call,
+        tx: Transaction,
+        action: str,
+        resource: str,
+        *,
+        named: str | None = None,
+        policies: Sequence[str] | None = None,
+        keys: Mapping[str, str | list[str]] = _NO_KEYS,
+    ) -> AccessRequest:
+        """What an operation asks by itself, such as for each secret of a batch."""
         context = call.context
         parts = resource.split(":")
         is_arn = len(parts) > 5
-        secret = tx.secret(resource) if is_arn and parts[2] == SERVICE else None
-        if secret is not None and named is not None:
-            call.item_arns[named] = secret.arn
-        request = AccessRequest(
+        return AccessRequest(
             context.principal,
             action,
             resource,
@@ -155,15 +172,10 @@ class Gate:
             keys,
             context=context,
             at=self.now(),
-            secret=secret,
+            secret=tx.secret(resource) if is_arn and parts[2] == SERVICE else None,
             policies=policies,
             setting=tx.setting,
         )
-        access = self.authoriser(request)
-        if access.allowed or policies is not None or not self.audit_only:
-            return access
-        call.let_through.append(str(denial(request, access)))
-        return ALLOWED
 
     def permit(
         self,
@@ -174,8 +186,26 @@ class Gate:
         pairs: Mapping[str, str],
     ) -> None:
         """See ``kms.Permit``: Secrets Manager uses keys with the caller's rights."""
+        request = self.key_question(call, tx, action, key, pairs)
+        access = self.authoriser(request)
+        if access.allowed:
+            return
+        if self.audit_only:
+            call.let_through.append(str(denial(request, access)))
+        else:
+            raise KmsAccessDenied(str(denial(request, access)), self.new_id())
+
+    def key_question(
+        self,
+        call: Call,
+        tx: Transaction,
+        action: str,
+        key: KeyRecord,
+        pairs: Mapping[str, str],
+    ) -> AccessRequest:
+        """What a use of a key needs: the action without ``kms:``, under an encryption context."""
         context = call.context
-        request = AccessRequest(
+        return AccessRequest(
             context.principal,
             f"kms:{action}",
             key.arn,
@@ -187,17 +217,20 @@ class Gate:
             key=key,
             setting=tx.setting,
         )
-        access = self.authoriser(request)
-        if access.allowed:
-            return
-        if self.audit_only:
-            call.let_through.append(str(denial(request, access)))
-        else:
-            raise KmsAccessDenied(str(denial(request, access)), self.new_id())
 
 
-def also(asked: AccessRequest, need: Need) -> AccessRequest:
-    """The question about one more action of the same call."""
+def further_questions(call: Call, asked: AccessRequest) -> Sequence[AccessRequest]:
+    """What a call needs beside its own action, before its values are looked at: further actions,
+    and its own once more on the secret with the tags that it would have."""
+    needs = NEEDS.get(call.operation)
+    if needs is not None:
+        return [_also(asked, need) for need in needs(call.parameters, asked.secret)]
+    if asked.secret is not None and call.operation in CHANGES_TAGS:
+        return [replace(asked, secret=tags_after(call.operation, call.parameters, asked.secret))]
+    return ()
+
+
+def _also(asked: AccessRequest, need: Need) -> AccessRequest:
     if need.resource is None:
         return replace(asked, action=need.action)
     parts = need.resource.split(":")
