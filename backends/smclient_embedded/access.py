@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
+from smclient_embedded.policy import denial_text
 from smclient_embedded.store.records import KeyRecord, SecretRecord
 
 ReadSetting = Callable[[str], bytes | None]
+"""Reads a setting of the store, as a transaction sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,8 @@ def administrator_only(request: AccessRequest) -> Access:
 
 def denial(request: AccessRequest, access: Access) -> AccessDeniedException:
     """AWS's refusal, as recorded."""
-    resource = "" if request.named == "*" else f"on resource: {request.named} "
-    return AccessDeniedException(
-        f"User: {request.principal.arn} is not authorized to perform: {request.action} "
-        f"{resource}{access.reason}"
-    )
+    arn = request.principal.arn
+    return AccessDeniedException(denial_text(arn, request.action, request.named, access.reason))
 
 
 def refuse_ended_session(principal: Principal, now: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smclient_embedded.store_options import check_there, store_option
+from smclient_embedded.store_options import check_there, read_pairs, store_option
 
 if TYPE_CHECKING:
     from smclient_embedded.accounts import Accounts
@@ -208,7 +208,7 @@ def assume_role(
             session,
             caller=caller,
             policies=[_read(file) for file in policies] or None,
-            tags=_pairs(tags),
+            tags=read_pairs(tags, "--tag"),
             seconds=seconds,
         )
     except ServiceError as error:
@@ -223,7 +223,7 @@ def _documents(given: dict[str, Any]) -> dict[str, Any]:
         **given,
         "policies": {file.stem: _read(file) for file in given["policies"]},
         "boundary": None if boundary is None else _read(boundary),
-        "tags": _pairs(given["tags"]),
+        "tags": read_pairs(given["tags"], "--tag"),
     }
 
 
@@ -233,16 +233,6 @@ def _read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise click.UsageError(f"{file} cannot be read: {reason}") from error
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--tag {each!r} has to be KEY=VALUE")
-        pairs[name] = value
-    return pairs
 
 
 def _process(credentials: Any) -> dict[str, Any]:

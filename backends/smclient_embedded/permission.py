@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.errors import AccessDeniedException
+from smclient_embedded.policy import denial_text
 from smclient_embedded.resource_policies import DEFAULT
 
 
@@ -26,10 +27,8 @@ def demand(
     action = f"secretsmanager:{action}"
     access = deps.authorise(action, resource, named=named)
     if not access.allowed:
-        raise AccessDeniedException(
-            f"User: {context.principal.arn} is not authorized to perform: {action} on resource: "
-            f"{named or resource} {access.reason}"
-        )
+        arn = context.principal.arn
+        raise AccessDeniedException(denial_text(arn, action, named or resource, access.reason))
 
 
 def would_lock_out(deps: Deps, secret_arn: str, before: Mapping[str, str], text: str) -> bool:

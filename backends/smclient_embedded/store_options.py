@@ -91,3 +91,18 @@ def read_moment(_: click.Context, option: click.Parameter, value: str | None) ->
             param=option,
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_pairs(given: Iterable[str], option: str) -> dict[str, str]:
+    """What an option was given several times as ``NAME=VALUE``.
+
+    Raises:
+        UsageError: one is none.
+    """
+    pairs: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{option} {each!r} has to be NAME=VALUE")
+        pairs[name] = value
+    return pairs

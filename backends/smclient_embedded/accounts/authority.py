@@ -89,7 +89,7 @@ class PolicyAuthoriser:
             if known is not None:
                 return known
             context, decision = _decide(kept, request, accounts)
-            access = ALLOWED if decision.allowed else Access(False, reason_of(decision))
+            access = ALLOWED if decision.allowed else Access(False, decision.blame())
             if not context.was_made and decision.error is None:
                 _keep(kept.unconditional, place, access)
             return access
@@ -166,17 +166,6 @@ def _on_resource(request: AccessRequest) -> tuple[str, ...]:
     if request.secret is not None and request.secret.policies:
         return tuple(request.secret.policies.values())
     return ()
-
-
-def reason_of(decision: Decision) -> str:
-    """The end of AWS's denial text: which kind of policy refused, and how."""
-    kind = decision.policy_type or PolicyType.IDENTITY
-    if kind in (PolicyType.KEY, PolicyType.GRANT):
-        kind = PolicyType.RESOURCE
-    if decision.reason is Reason.EXPLICIT_DENY:
-        article = "an" if kind is PolicyType.IDENTITY else "a"
-        return f"with an explicit deny in {article} {kind}"
-    return f"because no {kind} allows the {decision.request.action} action"
 
 
 def engine_key(record: KeyRecord, rules: KeyRules) -> Key:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from smclient.errors import ConfigError
+from smclient_embedded.access import ReadSetting
 from smclient_embedded.accounts.records import (
     Account,
     Identity,
@@ -38,8 +39,6 @@ _FORMAT = 1
 _NO_RULES = KeyRules()
 _HAVE_IDENTITY = frozenset({"user", "role", "federated"})
 """Kinds of callers that are a user or role of an account, or act for one."""
-
-ReadSetting = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)

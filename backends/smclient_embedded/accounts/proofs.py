@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from smclient.errors import ConfigError
 from smclient_embedded.access import Access, AccessRequest, denial, refuse_ended_session
-from smclient_embedded.accounts.authority import PolicyAuthoriser, reason_of
+from smclient_embedded.accounts.authority import PolicyAuthoriser
 from smclient_embedded.accounts.directory import Accounts, StoredDirectory
 from smclient_embedded.accounts.documents import Documents, named_documents
 from smclient_embedded.accounts.keys import (
@@ -199,7 +199,7 @@ class ProofAdmin(PeopleAdmin):
             )
             decision = self._authoriser.decide_trust(request)
             if not decision.allowed:
-                raise denial(request, Access(False, reason_of(decision)))
+                raise denial(request, Access(False, decision.blame()))
 
 
 def _duration(seconds: float) -> float:

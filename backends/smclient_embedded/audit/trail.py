@@ -110,11 +110,6 @@ class AuditTrail:
         must be quick."""
         self._listeners += (listener,)
 
-    @property
-    def has_listeners(self) -> bool:
-        """Whether anybody is told."""
-        return bool(self._listeners)
-
     def record(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:
         """Write records as part of a change."""
         tx.append_audit(records)

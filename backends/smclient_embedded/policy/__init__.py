@@ -7,7 +7,15 @@ nothing here reads a clock, a file or a network.
 """
 
 from .cases import CaseError, lint, read_cases, read_policies, report, simulate
-from .decision import ConditionView, Decision, NearMiss, PolicyType, Reason, StatementRef
+from .decision import (
+    ConditionView,
+    Decision,
+    NearMiss,
+    PolicyType,
+    Reason,
+    StatementRef,
+    denial_text,
+)
 from .document import CompiledPolicy, PolicyGrammarError, compile_policy, parse
 from .evaluate import PolicySet, evaluate, evaluate_trust, locks_out
 from .grammar import MAX_RESOURCE_POLICY, Fault, Kind
@@ -36,6 +44,7 @@ __all__ = [
     "StatementRef",
     "accounts_by_condition",
     "compile_policy",
+    "denial_text",
     "evaluate",
     "evaluate_key",
     "evaluate_trust",
