@@ -35,7 +35,6 @@ class AccessRequest:
         secret: the secret, where the resource is one that exists.
         policies: resource policies to decide by in place of the secret's own.
         key: the KMS key, where the action is one of KMS that the service does for the caller.
-        find_key_arn: looks up the KMS key that ``parameters`` name, for the condition key.
         setting: reads the store's settings as the open transaction sees them.
     """
 
@@ -44,7 +43,7 @@ class AccessRequest:
     resource: str
     named: str
     owner: str
-    keys: Mapping[str, str | list[str]] = field(default_factory=dict)
+    keys: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     context: RequestContext | None = None
     at: datetime | None = None
@@ -52,7 +51,6 @@ class AccessRequest:
     policies: Sequence[str] | None = None
     key: KeyRecord | None = None
     setting: ReadSetting | None = None
-    find_key_arn: Callable[[], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ condition context keys"; recorded answers of AWS. ``aws:ResourceTag`` and
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from smclient_embedded.access import AccessRequest
 from smclient_embedded.context import Principal
 from smclient_embedded.store.records import SecretRecord
 
-ContextValue = str | list[str]
+ContextValue = str | Sequence[str]
 Context = dict[str, ContextValue]
 
 SERVICE = "secretsmanager"
@@ -75,7 +75,7 @@ PARAMETER_KEYS: dict[str, tuple[str, Callable[[Any], ContextValue], tuple[str, .
     "VersionStage": ("VersionStage", _text, ("GetSecretValue", "UpdateSecretVersionStage")),
 }
 """Condition key, without ``secretsmanager:``: the parameter, how its value is read, and for which
-actions it counts. ``secretsmanager:KmsKeyArn`` needs the store: looked up if somebody asks."""
+actions it counts. ``secretsmanager:KmsKeyArn`` needs the store and comes with the request."""
 
 _BY_ACTION: dict[str, list[tuple[str, str, Callable[[Any], ContextValue]]]] = {}
 for _key, (_member, _read, _actions) in PARAMETER_KEYS.items():
@@ -84,9 +84,6 @@ for _key, (_member, _read, _actions) in PARAMETER_KEYS.items():
 
 TAGGING = frozenset({"CreateSecret", "TagResource"})
 """Actions whose request tags are ``aws:RequestTag`` and ``aws:TagKeys``."""
-
-NAMING_A_KEY = frozenset({"CreateSecret", "UpdateSecret"})
-"""Actions whose request may name a KMS key: ``secretsmanager:KmsKeyArn``."""
 
 KMS_KEYS = ("kms:CallerAccount", "kms:ViaService", "kms:EncryptionContextKeys")
 
@@ -119,10 +116,6 @@ def condition_keys(request: AccessRequest, principal_keys: Mapping[str, ContextV
             if member in request.parameters:
                 keys[name] = read(request.parameters[member])
         _request_tags(action, request.parameters, keys)
-        if request.find_key_arn is not None and action in NAMING_A_KEY:
-            key_arn = request.find_key_arn()
-            if key_arn is not None:
-                keys["secretsmanager:KmsKeyArn"] = key_arn
     if request.secret is not None:
         _secret_keys(request.secret, keys)
     if request.keys:

@@ -27,11 +27,12 @@ from smclient_embedded.errors import AccessDeniedException
 from smclient_embedded.finding import locate
 from smclient_embedded.kms import KeyUse, KmsAccessDenied, key_arn
 from smclient_embedded.needs import CHANGES_TAGS, NEEDS, Need, tags_after
+from smclient_embedded.policy import LazyContext
 from smclient_embedded.store.ports import Transaction
-from smclient_embedded.store.records import KeyRecord, SecretRecord
+from smclient_embedded.store.records import KeyRecord, Scope, SecretRecord
 
 SERVICE = "secretsmanager"
-_NO_KEYS: Mapping[str, str | list[str]] = {}
+_NO_KEYS: Mapping[str, str | Sequence[str]] = {}
 
 _NO_SUFFIX = "??????"
 """Six signs in the place of the random ones that a secret's ARN ends with."""
@@ -45,7 +46,7 @@ class Call:
     context: RequestContext
     parameters: Request = field(default_factory=dict)
     secret_arn: str | None = None
-    item_arns: dict[str, str] = field(default_factory=dict)
+    item_arns: Mapping[str, str] | None = None
     """The secrets that an operation decided one by one, by what the caller called them."""
     let_through: list[str] = field(default_factory=list)
     """The denials of an audit-only door."""
@@ -98,22 +99,22 @@ class Gate:
         elif "Name" in parameters:
             named = parameters["Name"]
             resource = _would_be(context, named)
-        find_key_arn = None
+        keys = _NO_KEYS
         if parameters.get("KmsKeyId"):
             scope = context.scope if secret is None else secret.scope
-            find_key_arn = partial(key_arn, tx, scope, parameters["KmsKeyId"])
+            keys = LazyContext(partial(_named_key, tx, scope, parameters["KmsKeyId"]))
         return AccessRequest(
             principal,
             f"{SERVICE}:{call.operation}",
             resource,
             named,
             owner,
-            parameters=parameters,
-            context=context,
-            at=self.now(),
-            secret=secret,
+            keys,
+            parameters,
+            context,
+            self.now(),
+            secret,
             setting=tx.setting,
-            find_key_arn=find_key_arn,
         )
 
     def _demand(self, call: Call, request: AccessRequest) -> None:
@@ -141,7 +142,7 @@ class Gate:
             call, tx, action, resource, named=named, policies=policies, keys=keys
         )
         if request.secret is not None and named is not None:
-            call.item_arns[named] = request.secret.arn
+            call.item_arns = {**(call.item_arns or {}), named: request.secret.arn}
         access = self.authoriser(request)
         if access.allowed or policies is not None or not self.audit_only:
             return access
@@ -157,7 +158,7 @@ class Gate:
         *,
         named: str | None = None,
         policies: Sequence[str] | None = None,
-        keys: Mapping[str, str | list[str]] = _NO_KEYS,
+        keys: Mapping[str, str | Sequence[str]] = _NO_KEYS,
     ) -> AccessRequest:
         """What an operation asks by itself, such as for each secret of a batch."""
         context = call.context
@@ -244,6 +245,12 @@ def _also(asked: AccessRequest, need: Need) -> AccessRequest:
         secret=None,
         parameters={},
     )
+
+
+def _named_key(tx: Transaction, scope: Scope, key_id: str) -> dict[str, str]:
+    """The KMS key that a request names, as a condition key; looked up if a condition asks."""
+    arn = key_arn(tx, scope, key_id)
+    return {} if arn is None else {"secretsmanager:KmsKeyArn": arn}
 
 
 def _would_be(context: RequestContext, named: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -183,7 +183,7 @@ class ProofAdmin(PeopleAdmin):
         self, caller: Principal, role: Identity, tags: Mapping[str, str], now: datetime
     ) -> None:
         refuse_ended_session(caller, now)
-        keys: dict[str, str | list[str]] = {f"aws:RequestTag/{k}": v for k, v in tags.items()}
+        keys: dict[str, str | Sequence[str]] = {f"aws:RequestTag/{k}": v for k, v in tags.items()}
         if tags:
             keys["aws:TagKeys"] = list(tags)
         for action in ("sts:AssumeRole", "sts:TagSession") if tags else ("sts:AssumeRole",):
