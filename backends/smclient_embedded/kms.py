@@ -238,7 +238,7 @@ class Kms:
         home = f"arn:aws:kms:{place.region}:{place.account}"
         if short == MANAGED_ALIAS and place == self.scope:
             return self.managed_key()
-        key = _key_in(self.keys, place, short)
+        key = find_key(self.keys, self.scope, key_id)
         if key is not None:
             return key
         if short.startswith("alias/"):
@@ -334,7 +334,11 @@ class Kms:
 
 def find_key(keys: KeyRepository, scope: Scope, key_id: str) -> KeyRecord | None:
     """The key that ``Kms.resolve`` finds in a scope by id, ARN or alias, if it is there."""
-    return _key_in(keys, *_place_of(scope, key_id))
+    place, short = _place_of(scope, key_id)
+    for key in keys.keys(place):
+        if short in (key.key_id, "key/" + key.key_id, key.arn) or short == key.alias:
+            return key
+    return None
 
 
 def key_arn(keys: KeyRepository, scope: Scope, key_id: str) -> str | None:
@@ -356,13 +360,6 @@ def _place_of(scope: Scope, key_id: str) -> tuple[Scope, str]:
     if len(parts) == 6 and parts[:3] == ["arn", "aws", "kms"] and parts[3] == scope.region:
         return Scope(parts[4], parts[3]), parts[5]
     return scope, key_id
-
-
-def _key_in(keys: KeyRepository, place: Scope, short: str) -> KeyRecord | None:
-    for key in keys.keys(place):
-        if short in (key.key_id, "key/" + key.key_id, key.arn) or short == key.alias:
-            return key
-    return None
 
 
 def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:
