@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from smclient_embedded.context import Principal, RequestContext
-from smclient_embedded.errors import AccessDeniedException
+from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
+from smclient_embedded.policy import denial_text
 from smclient_embedded.store.records import KeyRecord, SecretRecord
 
 ReadSetting = Callable[[str], bytes | None]
+"""Reads a setting of the store, as a transaction sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class AccessRequest:
     resource: str
     named: str
     owner: str
-    keys: Mapping[str, str | list[str]] = field(default_factory=dict)
+    keys: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     context: RequestContext | None = None
     at: datetime | None = None
@@ -84,8 +86,12 @@ def administrator_only(request: AccessRequest) -> Access:
 
 def denial(request: AccessRequest, access: Access) -> AccessDeniedException:
     """AWS's refusal, as recorded."""
-    resource = "" if request.named == "*" else f"on resource: {request.named} "
-    return AccessDeniedException(
-        f"User: {request.principal.arn} is not authorized to perform: {request.action} "
-        f"{resource}{access.reason}"
-    )
+    arn = request.principal.arn
+    return AccessDeniedException(denial_text(arn, request.action, request.named, access.reason))
+
+
+def refuse_ended_session(principal: Principal, now: datetime) -> None:
+    """Refuse a caller whose session is over. Raises ``ExpiredTokenException``."""
+    session = principal.session
+    if session is not None and session.expires_at is not None and now >= session.expires_at:
+        raise ExpiredTokenException("The security token included in the request is expired")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from smclient_embedded.store_options import check_there, read_pairs, store_option
+
 if TYPE_CHECKING:
     from smclient_embedded.accounts import Accounts
     from smclient_embedded.service import EmbeddedService
@@ -22,11 +24,20 @@ Command = Callable[..., Any]
 
 
 def _store(command: Command) -> Command:
-    """Hand the command an open service over the store."""
+    """Hand the command an open service over the store, which must be there already."""
+    return _opening(command, check_there)
 
-    @click.option("--store", "url", required=True, envvar="SMCLIENT_BACKEND", metavar="URL")
+
+def _new_store(command: Command) -> Command:
+    """The same for a command that may be the first on its store, and so makes it."""
+    return _opening(command, lambda url: None)
+
+
+def _opening(command: Command, check: Callable[[str], None]) -> Command:
+    @store_option
     @functools.wraps(command)
     def opened(url: str, **given: Any) -> None:
+        check(url)
         with _service(url) as service:
             command(service, **given)
 
@@ -64,7 +75,7 @@ def access() -> None:
 
 @access.command("apply")
 @click.argument("file", type=_FILE)
-@_store
+@_new_store
 def apply_(service: EmbeddedService, file: Path) -> None:
     """Bring the store to what FILE says, as 'serve --config' does. Nothing if it has a fault."""
     from smclient_embedded.config import apply_config, read_config
@@ -91,7 +102,7 @@ def list_(service: EmbeddedService, as_json: bool) -> None:
 @click.argument("name")
 @_person
 @click.option("--group", "groups", multiple=True, help="A group of the account; several.")
-@_store
+@_new_store
 def create_user(service: EmbeddedService, name: str, groups: Sequence[str], **given: Any) -> None:
     """Make the user NAME and print its ARN."""
     click.echo(service.accounts.create_user(name, groups=groups, **_documents(given)))
@@ -101,7 +112,7 @@ def create_user(service: EmbeddedService, name: str, groups: Sequence[str], **gi
 @click.argument("name")
 @_person
 @click.option("--trust", type=_FILE, help="Who may assume it; else those of the account.")
-@_store
+@_new_store
 def create_role(service: EmbeddedService, name: str, trust: Path | None, **given: Any) -> None:
     """Make the role NAME and print its ARN."""
     text = None if trust is None else _read(trust)
@@ -112,7 +123,7 @@ def create_role(service: EmbeddedService, name: str, trust: Path | None, **given
 @click.argument("name")
 @click.option("--account", metavar="ID", help="Another account than the store's own.")
 @click.option("--policy", "policies", multiple=True, type=_FILE, help="A policy; several.")
-@_store
+@_new_store
 def create_group(
     service: EmbeddedService, name: str, account: str | None, policies: Sequence[Path]
 ) -> None:
@@ -197,7 +208,7 @@ def assume_role(
             session,
             caller=caller,
             policies=[_read(file) for file in policies] or None,
-            tags=_pairs(tags),
+            tags=read_pairs(tags, "--tag"),
             seconds=seconds,
         )
     except ServiceError as error:
@@ -212,7 +223,7 @@ def _documents(given: dict[str, Any]) -> dict[str, Any]:
         **given,
         "policies": {file.stem: _read(file) for file in given["policies"]},
         "boundary": None if boundary is None else _read(boundary),
-        "tags": _pairs(given["tags"]),
+        "tags": read_pairs(given["tags"], "--tag"),
     }
 
 
@@ -222,16 +233,6 @@ def _read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise click.UsageError(f"{file} cannot be read: {reason}") from error
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--tag {each!r} has to be KEY=VALUE")
-        pairs[name] = value
-    return pairs
 
 
 def _process(credentials: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from smclient_embedded.store_options import (
     store_option,
     wanted_scopes,
 )
+
+LOOK_BACK = timedelta(seconds=10)
+"""How late a record may come to be there, after one that was written later."""
 
 _EVERY_SECONDS = 1.0
 _NOWHERE = Scope("", "")
@@ -145,8 +148,12 @@ def tailed(
     last: int,
     wait: Callable[[], object] | None,
 ) -> Iterator[AuditRecord]:
-    """The last records of some scopes, oldest first; then, after each ``wait``, what is new."""
-    seen: dict[Scope, str] = {}
+    """The last records of some scopes, oldest first; then, after each ``wait``, what is new.
+
+    Each look goes back over what was seen, ``LOOK_BACK`` before the newest: in PostgreSQL a record
+    may come to be there after one that stands behind it.
+    """
+    seen: dict[Scope, set[str]] = {}
     first = [record for scope in scopes() for record in _since_seen(trail, scope, seen, limit=last)]
     yield from _oldest_first(first)[len(first) - min(last, len(first)) :]
     while wait is not None:
@@ -156,18 +163,23 @@ def tailed(
 
 
 def _since_seen(
-    trail: AuditTrail, scope: Scope, seen: dict[Scope, str], *, limit: int | None = None
+    trail: AuditTrail, scope: Scope, seen: dict[Scope, set[str]], *, limit: int | None = None
 ) -> list[AuditRecord]:
-    """The records after the one that was seen last, which is noted."""
+    """The records that were not seen before; what was looked at is noted. The first look, which
+    has a ``limit``, goes on until it has so many."""
+    before = seen.get(scope, set())
     found: list[AuditRecord] = []
-    newest: str | None = None
+    looked_at: set[str] = set()
+    horizon: datetime | None = None
     for record in trail.newest_first(scope):
-        newest = newest or record.event_id
-        if record.event_id == seen.get(scope) or (limit is not None and len(found) >= limit):
+        horizon = horizon or record.at - LOOK_BACK
+        looked_at.add(record.event_id)
+        if record.event_id not in before:
+            found.append(record)
+        is_enough = record.event_id in before if limit is None else len(found) >= limit
+        if is_enough and record.at < horizon:
             break
-        found.append(record)
-    if newest is not None:
-        seen[scope] = newest
+    seen[scope] = looked_at or before
     return found
 
 

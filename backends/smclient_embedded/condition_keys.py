@@ -11,7 +11,7 @@ condition context keys"; recorded answers of AWS. ``aws:ResourceTag`` and
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from smclient_embedded.access import AccessRequest
 from smclient_embedded.context import Principal
 from smclient_embedded.store.records import SecretRecord
 
-ContextValue = str | list[str]
+ContextValue = str | Sequence[str]
 Context = dict[str, ContextValue]
 
 SERVICE = "secretsmanager"
@@ -153,6 +153,8 @@ def principal_context(
     keys["aws:userid"] = _user_id(principal, unique_id)
     if principal.kind == "user":
         keys["aws:username"] = principal.arn.rpartition("/")[2]
+    if session is not None:  # there is no MFA here; lasting credentials do not have the key
+        keys["aws:MultiFactorAuthPresent"] = "false"
     if session is not None and session.issued_at is not None:
         keys["aws:TokenIssueTime"] = f"{session.issued_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     for tag, value in tags.items():

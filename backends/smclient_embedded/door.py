@@ -225,7 +225,7 @@ class Door:
             records = audit.shared_with_owner(record, call.secret_arn, new_id=self.ids.uuid)
         if call.operation == "BatchGetSecretValue" and answer is not None:
             records += audit.batch_events(
-                call.context, parameters, answer, at=at, new_id=self.ids.uuid
+                call.context, parameters, answer, call.item_arns or {}, at=at, new_id=self.ids.uuid
             )
         records += audit.key_events(call.context, call.key_uses, at=at, new_id=self.ids.uuid)
         return records

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from smclient.errors import ConfigError
+from smclient.secret import AWSCURRENT
 from smclient_embedded.access import AccessRequest
 from smclient_embedded.accounts.authority import PolicyAuthoriser
-from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import Principal
 from smclient_embedded.door import Door
-from smclient_embedded.gate import Call, also
-from smclient_embedded.needs import NEEDS
+from smclient_embedded.finding import locate, would_be_arn
+from smclient_embedded.gate import Call, further_questions
+from smclient_embedded.kms import MANAGED_ALIAS, VALIDATION, encryption_context, find_key
 from smclient_embedded.policy import Decision
-from smclient_embedded.store import KeyRecord, Transaction
+from smclient_embedded.store import Transaction
+from smclient_embedded.store.records import SecretRecord
+from smclient_embedded.values import KIND
 
-KMS_ACTIONS = {
-    "GetSecretValue": "Decrypt",
-    "PutSecretValue": "GenerateDataKey",
-    "UpdateSecret": "GenerateDataKey",
-}
-"""What an operation on a secret with a value asks of its key."""
+Alternatives = Sequence[AccessRequest]
+"""Questions of which one has to be answered with yes: the keys that open one value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decisions that a call would meet, in their order; the first that refuses ends it."""
+    """The decisions that a call would meet, in their order; the first that refuses ends it, except
+    that any one key of a value is enough to read it.
+
+    Attributes:
+        items: those about each secret of a batch; a refusal is an entry in the answer's ``Errors``.
+    """
 
     decisions: tuple[Decision, ...]
+    items: tuple[Decision, ...] = ()
 
     @property
     def allowed(self) -> bool:
@@ -45,7 +50,7 @@ class Explanation:
         """Each decision in words: the action, what decided, and what would have been needed."""
         return [
             f"{each.request.action} on {each.request.resource}: {sentence}"
-            for each in self.decisions
+            for each in (*self.decisions, *self.items)
             for sentence in each.explain()
         ]
 
@@ -88,49 +93,78 @@ class Explains:
                 "Name" if operation == "CreateSecret" else "SecretId": secret,
             }
         with self._door.store.transaction(write=False) as tx:
-            questions = self._questions(call, tx, dict(keys or {}))
-            decisions: list[Decision] = []
-            for question in questions:
+            asked = self._door.gate.question(call, tx)
+            asked = replace(asked, keys={**asked.keys, **(keys or {})})
+            decisions = self._decided(self._questions(call, tx, asked))
+            items = self._items(call, tx) if decisions[-1].allowed else ()
+        return Explanation(tuple(decisions), tuple(items))
+
+    def _decided(self, questions: Iterable[Alternatives]) -> list[Decision]:
+        """Decisions up to the first refusal that ends it."""
+        decisions: list[Decision] = []
+        for alternatives in questions:
+            for question in alternatives:
                 decisions.append(self._policies.decide(question))
-                if not decisions[-1].allowed:
+                if decisions[-1].allowed:
                     break
-        return Explanation(tuple(decisions))
+            else:
+                break
+        return decisions
 
-    def _questions(self, call: Call, tx: Transaction, keys: dict[str, Any]) -> list[AccessRequest]:
-        asked = self._door.gate.question(call, tx)
-        asked = replace(asked, keys={**asked.keys, **keys})
-        needs = NEEDS.get(call.operation)
-        found = [asked]
-        found += [
-            also(asked, need) for need in (needs(call.parameters, asked.secret) if needs else ())
-        ]
-        action = KMS_ACTIONS.get(call.operation)
-        if action is not None and asked.secret is not None and self._door.store.keyring() is None:
-            labels = tx.labels(asked.secret.arn)
-            version_id = call.parameters.get("VersionId") or labels.get(
-                call.parameters.get("VersionStage", "AWSCURRENT"), ""
+    def _questions(
+        self, call: Call, tx: Transaction, asked: AccessRequest
+    ) -> Iterator[Alternatives]:
+        """What the door asks for a call, in its order, and then what KMS asks."""
+        yield [asked]
+        for more in further_questions(call, asked):
+            yield [more]
+        yield from self._key_questions(call, tx, asked)
+
+    def _key_questions(
+        self, call: Call, tx: Transaction, asked: AccessRequest
+    ) -> Iterator[Alternatives]:
+        if self._door.store.keyring() is not None:
+            return
+        given, secret = call.parameters, asked.secret
+        if call.operation == "GetSecretValue" and secret is not None:
+            yield from self._reading(call, tx, secret)
+        elif call.operation in ("CreateSecret", "PutSecretValue", "UpdateSecret"):
+            scope = call.context.scope if secret is None else secret.scope
+            named = given.get("KmsKeyId") or (None if secret is None else secret.kms_key_id)
+            key = find_key(tx, scope, named or MANAGED_ALIAS)
+            if key is None:
+                return  # there is no such key; the default one, made by its first use, lets in
+            if given.get("KmsKeyId") and not key.managed:
+                pairs = encryption_context(asked.resource, VALIDATION)
+                for action in ("GenerateDataKey", "Decrypt"):
+                    yield [self._door.gate.key_question(call, tx, action, key, pairs)]
+            if call.operation == "PutSecretValue" or given.keys() & KIND.keys():
+                pairs = encryption_context(asked.resource, given.get("ClientRequestToken", ""))
+                yield [self._door.gate.key_question(call, tx, "GenerateDataKey", key, pairs)]
+
+    def _reading(self, call: Call, tx: Transaction, secret: SecretRecord) -> Iterator[Alternatives]:
+        """Any one of the keys of a value opens it."""
+        given = call.parameters
+        stage = given.get("VersionStage", AWSCURRENT)
+        version_id = given.get("VersionId") or tx.labels(secret.arn).get(stage, "")
+        version = tx.version(secret.arn, version_id)
+        if version is not None and version.sealed is not None:
+            keys = filter(None, map(tx.key, version.sealed.key_ids))
+            pairs = encryption_context(secret.arn, version_id)
+            ask = self._door.gate.key_question
+            yield [ask(call, tx, "Decrypt", key, pairs) for key in keys]
+
+    def _items(self, call: Call, tx: Transaction) -> list[Decision]:
+        """About each secret that a batch names, as far as it is there."""
+        found: list[Decision] = []
+        if call.operation != "BatchGetSecretValue":
+            return found
+        for named in dict.fromkeys(call.parameters.get("SecretIdList") or ()):
+            secret = locate(tx, call.context.scope, named)
+            resource = would_be_arn(call.context, named) if secret is None else secret.arn
+            asked = self._door.gate.question_about(
+                call, tx, "secretsmanager:GetSecretValue", resource, named=named
             )
-            version = tx.version(asked.secret.arn, version_id)
-            key = (
-                None if version is None or version.sealed is None else tx.key(version.sealed.key_id)
-            )
-            if key is not None:
-                pairs = {"SecretARN": asked.secret.arn, "SecretVersionId": version_id}
-                found.append(_of_key(asked, action, key, pairs))
+            reading = Call("GetSecretValue", call.context)
+            found += self._decided([[asked], *self._key_questions(reading, tx, asked)])
         return found
-
-
-def _of_key(
-    asked: AccessRequest, action: str, key: KeyRecord, pairs: Mapping[str, str]
-) -> AccessRequest:
-    return replace(
-        asked,
-        action=f"kms:{action}",
-        resource=key.arn,
-        named=key.arn,
-        owner=key.scope.account,
-        keys=encryption_context_keys(pairs),
-        parameters={},
-        secret=None,
-        key=key,
-    )

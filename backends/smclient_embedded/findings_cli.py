@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from smclient.cli.options import json_option, print_fields, print_json, print_table
 from smclient.errors import ConfigError
+from smclient_embedded.config_reading import read_file
 from smclient_embedded.findings import (
     FRAMEWORKS,
     FindingParameters,
@@ -40,7 +40,7 @@ _FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
     "--parameters",
     "parameters_file",
     type=_FILE,
-    help="Parameters of the controls, TOML or JSON, as in unusedForDays = 30.",
+    help="Parameters of the controls, TOML if its name ends so, else JSON.",
 )
 @click.option(
     "--take-in",
@@ -138,22 +138,13 @@ def _print_summary(counted: Mapping[str, Any], as_json: bool) -> None:
 
 
 def _parameters(path: Path | None) -> FindingParameters:
-    if path is None:
-        return FindingParameters()
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} is no table of parameters")
-    return FindingParameters.of(content)
+    return FindingParameters() if path is None else FindingParameters.of(read_file(path).content)
 
 
 def _asff(path: Path) -> list[Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     found = content.get("Findings") if isinstance(content, dict) else content
     if not isinstance(found, list):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from smclient_embedded.access import (
     ALLOWED,
@@ -16,19 +17,22 @@ from smclient_embedded.access import (
     Authoriser,
     ReadSetting,
     denial,
+    refuse_ended_session,
 )
 from smclient_embedded.audit import Later, at_once
 from smclient_embedded.condition_keys import encryption_context_keys
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Request
-from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
+from smclient_embedded.errors import AccessDeniedException
 from smclient_embedded.finding import locate, would_be_arn
-from smclient_embedded.kms import KeyUse, KmsAccessDenied
-from smclient_embedded.needs import NEEDS, Need, tags_after
+from smclient_embedded.kms import KeyUse, KmsAccessDenied, key_arn
+from smclient_embedded.needs import CHANGES_TAGS, NEEDS, Need, tags_after
+from smclient_embedded.policy import LazyContext
 from smclient_embedded.store.ports import Transaction
-from smclient_embedded.store.records import KeyRecord, SecretRecord
+from smclient_embedded.store.records import KeyRecord, Scope, SecretRecord
 
 SERVICE = "secretsmanager"
+_NO_KEYS: Mapping[str, str | Sequence[str]] = {}
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class Call:
     context: RequestContext
     parameters: Request = field(default_factory=dict)
     secret_arn: str | None = None
+    item_arns: Mapping[str, str] | None = None
+    """The secrets that an operation decided one by one, by what the caller called them."""
     let_through: list[str] = field(default_factory=list)
     """The denials of an audit-only door."""
     key_uses: list[KeyUse] = field(default_factory=list)
@@ -66,16 +72,11 @@ class Gate:
 
     def check(self, call: Call, tx: Transaction) -> None:
         """Everything that the call needs to be allowed before its values are looked at."""
-        _refuse_ended_session(call.context, self.now())
+        refuse_ended_session(call.context.principal, self.now())
         asked = self.question(call, tx)
         self._demand(call, asked)
-        needs = NEEDS.get(call.operation)
-        for need in () if needs is None else needs(call.parameters, asked.secret):
-            self._demand(call, also(asked, need))
-        if asked.secret is not None and call.context.principal.kind != "administrator":
-            after = tags_after(call.operation, call.parameters, asked.secret)
-            if after is not None:
-                self._demand(call, replace(asked, secret=after))
+        for more in further_questions(call, asked):
+            self._demand(call, more)
 
     def question(self, call: Call, tx: Transaction) -> AccessRequest:
         """The first thing that a call needs: its own action on what it is about."""
@@ -83,7 +84,6 @@ class Gate:
         principal, named = context.principal, "*"
         resource, owner = "*", principal.account
         secret: SecretRecord | None = None
-        keys: dict[str, str | list[str]] = {}
         if "SecretId" in parameters:
             named = parameters["SecretId"]
             secret = locate(tx, context.scope, named)
@@ -96,10 +96,10 @@ class Gate:
         elif "Name" in parameters:
             named = parameters["Name"]
             resource = would_be_arn(context, named)
-        if parameters.get("KmsKeyId") and principal.kind != "administrator":
-            key_arn = _key_arn(tx, context, parameters["KmsKeyId"])
-            if key_arn is not None:
-                keys["secretsmanager:KmsKeyArn"] = key_arn
+        keys = _NO_KEYS
+        if parameters.get("KmsKeyId"):
+            scope = context.scope if secret is None else secret.scope
+            keys = LazyContext(partial(_named_key, tx, scope, parameters["KmsKeyId"]))
         return AccessRequest(
             principal,
             f"{SERVICE}:{call.operation}",
@@ -135,11 +135,33 @@ class Gate:
         policies: Sequence[str] | None = None,
         **keys: str | list[str],
     ) -> Access:
+        request = self.question_about(
+            call, tx, action, resource, named=named, policies=policies, keys=keys
+        )
+        if request.secret is not None and named is not None:
+            call.item_arns = {**(call.item_arns or {}), named: request.secret.arn}
+        access = self.authoriser(request)
+        if access.allowed or policies is not None or not self.audit_only:
+            return access
+        call.let_through.append(str(denial(request, access)))
+        return ALLOWED
+
+    def question_about(
+        self,
+        call: Call,
+        tx: Transaction,
+        action: str,
+        resource: str,
+        *,
+        named: str | None = None,
+        policies: Sequence[str] | None = None,
+        keys: Mapping[str, str | Sequence[str]] = _NO_KEYS,
+    ) -> AccessRequest:
+        """What an operation asks by itself, such as for each secret of a batch."""
         context = call.context
         parts = resource.split(":")
         is_arn = len(parts) > 5
-        is_secret = is_arn and parts[2] == SERVICE
-        request = AccessRequest(
+        return AccessRequest(
             context.principal,
             action,
             resource,
@@ -148,15 +170,10 @@ class Gate:
             keys,
             context=context,
             at=self.now(),
-            secret=tx.secret(resource) if is_secret else None,
+            secret=tx.secret(resource) if is_arn and parts[2] == SERVICE else None,
             policies=policies,
             setting=tx.setting,
         )
-        access = self.authoriser(request)
-        if access.allowed or policies is not None or not self.audit_only:
-            return access
-        call.let_through.append(str(denial(request, access)))
-        return ALLOWED
 
     def permit(
         self,
@@ -167,8 +184,26 @@ class Gate:
         pairs: Mapping[str, str],
     ) -> None:
         """See ``kms.Permit``: Secrets Manager uses keys with the caller's rights."""
+        request = self.key_question(call, tx, action, key, pairs)
+        access = self.authoriser(request)
+        if access.allowed:
+            return
+        if self.audit_only:
+            call.let_through.append(str(denial(request, access)))
+        else:
+            raise KmsAccessDenied(str(denial(request, access)), self.new_id())
+
+    def key_question(
+        self,
+        call: Call,
+        tx: Transaction,
+        action: str,
+        key: KeyRecord,
+        pairs: Mapping[str, str],
+    ) -> AccessRequest:
+        """What a use of a key needs: the action without ``kms:``, under an encryption context."""
         context = call.context
-        request = AccessRequest(
+        return AccessRequest(
             context.principal,
             f"kms:{action}",
             key.arn,
@@ -180,23 +215,20 @@ class Gate:
             key=key,
             setting=tx.setting,
         )
-        access = self.authoriser(request)
-        if access.allowed:
-            return
-        if self.audit_only:
-            call.let_through.append(str(denial(request, access)))
-        else:
-            raise KmsAccessDenied(str(denial(request, access)), self.new_id())
 
 
-def _refuse_ended_session(context: RequestContext, now: datetime) -> None:
-    session = context.principal.session
-    if session is not None and session.expires_at is not None and now >= session.expires_at:
-        raise ExpiredTokenException("The security token included in the request is expired")
+def further_questions(call: Call, asked: AccessRequest) -> Sequence[AccessRequest]:
+    """What a call needs beside its own action, before its values are looked at: further actions,
+    and its own once more on the secret with the tags that it would have."""
+    needs = NEEDS.get(call.operation)
+    if needs is not None:
+        return [_also(asked, need) for need in needs(call.parameters, asked.secret)]
+    if asked.secret is not None and call.operation in CHANGES_TAGS:
+        return [replace(asked, secret=tags_after(call.operation, call.parameters, asked.secret))]
+    return ()
 
 
-def also(asked: AccessRequest, need: Need) -> AccessRequest:
-    """The question about one more action of the same call."""
+def _also(asked: AccessRequest, need: Need) -> AccessRequest:
     if need.resource is None:
         return replace(asked, action=need.action)
     parts = need.resource.split(":")
@@ -212,13 +244,7 @@ def also(asked: AccessRequest, need: Need) -> AccessRequest:
     )
 
 
-def _key_arn(tx: Transaction, context: RequestContext, key_id: str) -> str | None:
-    """The ARN of a KMS key by id, ARN or alias; what it should be for one that is not there."""
-    place = f"arn:aws:kms:{context.region}:{context.principal.account}"
-    short = key_id.removeprefix(place + ":")
-    for key in tx.keys(context.scope):
-        if short in (key.key_id, f"key/{key.key_id}", key.arn) or short == key.alias:
-            return key.arn
-    if short.startswith("arn:"):
-        return short
-    return None if short.startswith("alias/") else f"{place}:key/{short.removeprefix('key/')}"
+def _named_key(tx: Transaction, scope: Scope, key_id: str) -> dict[str, str]:
+    """The KMS key that a request names, as a condition key; looked up if a condition asks."""
+    arn = key_arn(tx, scope, key_id)
+    return {} if arn is None else {"secretsmanager:KmsKeyArn": arn}

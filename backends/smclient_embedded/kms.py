@@ -35,6 +35,8 @@ __all__ = [
     "MasterKey",
     "MasterKeyError",
     "encryption_context",
+    "find_key",
+    "key_arn",
     "open_version",
     "said_by_kms",
 ]
@@ -232,13 +234,13 @@ class Kms:
         Raises:
             InvalidParameterException
         """
-        place, short = self._place_of(key_id)
+        place, short = _place_of(self.scope, key_id)
         home = f"arn:aws:kms:{place.region}:{place.account}"
         if short == MANAGED_ALIAS and place == self.scope:
             return self.managed_key()
-        for key in self.keys.keys(place):
-            if short in (key.key_id, "key/" + key.key_id, key.arn) or short == key.alias:
-                return key
+        key = find_key(self.keys, self.scope, key_id)
+        if key is not None:
+            return key
         if short.startswith("alias/"):
             said = f"Alias {home}:{short} is not found."
         elif short.startswith(("key/", "arn:")) or short.count("-") == 4:
@@ -275,13 +277,6 @@ class Kms:
         parts = context.get("SecretARN", "").split(":")
         home = self if len(parts) < 5 else replace(self, scope=Scope(parts[4], parts[3]))
         return home.managed_key() if key_id is None else home.resolve(key_id)
-
-    def _place_of(self, key_id: str) -> tuple[Scope, str]:
-        """The scope that a key is looked for in, and what it is called there."""
-        parts = key_id.split(":", 5)
-        if len(parts) == 6 and parts[:3] == ["arn", "aws", "kms"] and parts[3] == self.scope.region:
-            return Scope(parts[4], parts[3]), parts[5]
-        return self.scope, key_id
 
     def _data_key(self, sealed: Sealed) -> bytes:
         first: ServiceError | None = None
@@ -335,6 +330,36 @@ class Kms:
 
     def _cipher(self, key: KeyRecord) -> AESGCM:
         return self.master.cipher(key.wrapped_material, key.arn)
+
+
+def find_key(keys: KeyRepository, scope: Scope, key_id: str) -> KeyRecord | None:
+    """The key that ``Kms.resolve`` finds in a scope by id, ARN or alias, if it is there."""
+    place, short = _place_of(scope, key_id)
+    for key in keys.keys(place):
+        if short in (key.key_id, "key/" + key.key_id, key.arn) or short == key.alias:
+            return key
+    return None
+
+
+def key_arn(keys: KeyRepository, scope: Scope, key_id: str) -> str | None:
+    """The ARN of the key that ``Kms.resolve`` finds in a scope by id, ARN or alias, without making
+    one; of a key that is not there what its ARN would be, of such an alias ``None``."""
+    key = find_key(keys, scope, key_id)
+    if key is not None:
+        return key.arn
+    place, short = _place_of(scope, key_id)
+    if short.startswith("arn:"):
+        return short
+    home = f"arn:aws:kms:{place.region}:{place.account}"
+    return None if short.startswith("alias/") else f"{home}:key/{short.removeprefix('key/')}"
+
+
+def _place_of(scope: Scope, key_id: str) -> tuple[Scope, str]:
+    """The scope that a key is looked for in, and what it is called there."""
+    parts = key_id.split(":", 5)
+    if len(parts) == 6 and parts[:3] == ["arn", "aws", "kms"] and parts[3] == scope.region:
+        return Scope(parts[4], parts[3]), parts[5]
+    return scope, key_id
 
 
 def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:

@@ -39,7 +39,8 @@ def _create_secret(parameters: Parameters, secret: SecretRecord | None) -> list[
 
 
 def _batch_get_secret_value(parameters: Parameters, secret: SecretRecord | None) -> list[Need]:
-    return [Need("secretsmanager:ListSecrets", "*")] if parameters.get("Filters") else []
+    """An empty list of filters is one, too: it finds every secret."""
+    return [Need("secretsmanager:ListSecrets", "*")] if "Filters" in parameters else []
 
 
 def _rotate_secret(parameters: Parameters, secret: SecretRecord | None) -> list[Need]:
@@ -64,8 +65,11 @@ NEEDS: dict[str, Callable[[Parameters, SecretRecord | None], list[Need]]] = {
 or after it chose a key (KMS) is asked from there."""
 
 
-def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> SecretRecord | None:
-    """The secret as it would be after a change of tags, for any other operation ``None``.
+CHANGES_TAGS = frozenset({"TagResource", "UntagResource"})
+
+
+def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> SecretRecord:
+    """The secret as it would be after one of the changes of tags.
 
     A change of tags that takes the caller's own right to it away is refused, as recorded.
     """
@@ -74,7 +78,5 @@ def tags_after(operation: str, parameters: Parameters, secret: SecretRecord) -> 
         tags = parameters.get("Tags") or ()  # whether it is there is looked at later
         given = {str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in tags}
         return replace(secret, tags=tuple({**before, **given}.items()))
-    if operation == "UntagResource":
-        gone = set(map(str, parameters.get("TagKeys") or ()))
-        return replace(secret, tags=tuple((k, v) for k, v in before.items() if k not in gone))
-    return None
+    gone = set(map(str, parameters.get("TagKeys") or ()))
+    return replace(secret, tags=tuple((k, v) for k, v in before.items() if k not in gone))

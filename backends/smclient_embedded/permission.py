@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps
 from smclient_embedded.errors import AccessDeniedException
+from smclient_embedded.policy import denial_text
+from smclient_embedded.resource_policies import DEFAULT
 
 
 def demand(
@@ -23,7 +27,15 @@ def demand(
     action = f"secretsmanager:{action}"
     access = deps.authorise(action, resource, named=named)
     if not access.allowed:
-        raise AccessDeniedException(
-            f"User: {context.principal.arn} is not authorized to perform: {action} on resource: "
-            f"{named or resource} {access.reason}"
-        )
+        arn = context.principal.arn
+        raise AccessDeniedException(denial_text(arn, action, named or resource, access.reason))
+
+
+def would_lock_out(deps: Deps, secret_arn: str, before: Mapping[str, str], text: str) -> bool:
+    """Whether the caller could change a secret's policies before, and no more with this one as
+    ``default``. In audit-only mode, too: a lock-out is a fault of the policy, no denial."""
+    managing = "secretsmanager:PutResourcePolicy"
+    after = {**before, DEFAULT: text}
+    if deps.authorise(managing, secret_arn, policies=list(after.values())).allowed:
+        return False
+    return deps.authorise(managing, secret_arn, policies=list(before.values())).allowed

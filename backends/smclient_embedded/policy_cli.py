@@ -16,6 +16,7 @@ from smclient_embedded.policy import (
     read_cases,
     report,
 )
+from smclient_embedded.store_options import check_there, read_pairs, store_option
 
 DENIED = 4
 KINDS = ("identity", "resource", "scp", "rcp")
@@ -93,7 +94,7 @@ def validate(file: TextIO, kind: Any, as_json: bool) -> None:
 @click.option("--principal", required=True, metavar="ARN", help="Who asks.")
 @click.option("--action", required=True, metavar="NAME", help="Such as GetSecretValue.")
 @click.option("--secret", metavar="NAME|ARN", help="The secret it is about.")
-@click.option("--store", "url", required=True, envvar="SMCLIENT_BACKEND", metavar="URL")
+@store_option
 @click.option("--region", help="The region asked in.")
 @click.option(
     "--parameter",
@@ -122,7 +123,8 @@ def explain(
     """
     from smclient_embedded.service import EmbeddedService
 
-    given = {name: _value(value) for name, value in _pairs(parameters, "--parameter").items()}
+    check_there(url)
+    given = {name: _value(value) for name, value in read_pairs(parameters, "--parameter").items()}
     with EmbeddedService(url) as service:
         found = service.explain(
             principal,
@@ -130,7 +132,7 @@ def explain(
             secret,
             region=region,
             parameters=given,
-            keys=_pairs(keys, "--context"),
+            keys=read_pairs(keys, "--context"),
         )
     if as_json:
         last = found.decisions[-1]
@@ -175,16 +177,6 @@ def _answered(
         return ask(case)
     except CaseError as error:
         return {"id": case.get("id"), "error": str(error)}
-
-
-def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"{option} {each!r} has to be NAME=VALUE")
-        pairs[name] = value
-    return pairs
 
 
 def _value(text: str) -> Any:

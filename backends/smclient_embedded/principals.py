@@ -150,7 +150,8 @@ class Principals:
         return found
 
     def open_session(self, access_key_id: str, token: str) -> AccessKey | None:
-        """The key of a session by its token; ``None`` for a token that was not made here."""
+        """The key of a session by its token; ``None`` for a token that was not made here, or whose
+        role is gone."""
         place = (access_key_id, token)
         found = self._opened.get(place)
         if found is None:
@@ -164,7 +165,7 @@ class Principals:
             principal, secret = opened
             ends = None if principal.session is None else principal.session.expires_at
             found = self._remember(place, AccessKey(access_key_id, secret, principal, token, ends))
-        return found
+        return None if self._directory.current().is_gone(found.principal) else found
 
     # --- inside -----------------------------------------------------------------------------------
 

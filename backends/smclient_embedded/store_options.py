@@ -39,17 +39,26 @@ def opened(url: str) -> Iterator[Store]:
         ConfigError: there is no store, or it is one in memory, which dies with its process.
         StoreError
     """
+    check_there(url)
+    store = load_store(BackendUrl.parse(url), clock=SYSTEM_CLOCK)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def check_there(url: str) -> None:
+    """Refuse a URL that names no store yet: a typing error must not make one.
+
+    Raises:
+        ConfigError: there is no store, or it is one in memory, which dies with its process.
+    """
     parsed = BackendUrl.parse(url)
     if parsed.scheme in ("embedded", "file"):
         if not parsed.path:
             raise ConfigError(f"{url} is a store in the memory of one process; name one that lasts")
         if not Path(parsed.path).exists():
             raise ConfigError(f"there is no store at {parsed.path}")
-    store = load_store(parsed, clock=SYSTEM_CLOCK)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def wanted_scopes(
@@ -82,3 +91,18 @@ def read_moment(_: click.Context, option: click.Parameter, value: str | None) ->
             param=option,
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_pairs(given: Iterable[str], option: str) -> dict[str, str]:
+    """What an option was given several times as ``NAME=VALUE``.
+
+    Raises:
+        UsageError: one is none.
+    """
+    pairs: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{option} {each!r} has to be NAME=VALUE")
+        pairs[name] = value
+    return pairs

@@ -145,3 +145,34 @@ def test_what_is_wrong_is_wrong_usage(store: Store, arguments: tuple[str, ...]) 
     given = [store.reads if each == "FILE" else each for each in arguments]
     assert store(*given).exit_code == 2
     assert store.fine("list") == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("create-key", USER),
+        ("remove-key", "AKIA"),
+        ("remove", USER),
+        ("remove-policy", USER, "reads"),
+        ("assume-role", ROLE, "s-1"),
+    ],
+)
+def test_a_store_that_is_not_there_is_not_made_by_a_typing_error(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    absent = tmp_path / "typo.db"
+    url = f"embedded://{absent}"
+    answer = CliRunner().invoke(root, ["access", *arguments, "--store", url])
+    assert answer.exit_code == 2
+    assert f"there is no store at {absent}" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_may_be_the_first_thing_in_a_store(tmp_path: Path) -> None:
+    """The store is named in the environment, too."""
+    environment = {"SMCLIENT_STORE": f"embedded://{tmp_path}/new.db"}
+    made = CliRunner().invoke(root, ["access", "create-user", "app"], env=environment)
+    assert made.stdout.strip() == USER
+    listed = CliRunner().invoke(root, ["access", "list"], env=environment)
+    assert listed.stdout.strip() == USER

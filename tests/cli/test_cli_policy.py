@@ -136,6 +136,14 @@ class TestExplain:
     def ask(self, store: str, *more: str) -> Result:
         return run("explain", "--principal", USER, "--secret", "prod/db", "--store", store, *more)
 
+    def test_a_store_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+        """Nor asked: the answer would be about nothing."""
+        absent = tmp_path / "typo.db"
+        answer = self.ask(f"embedded://{absent}", "--action", "GetSecretValue")
+        assert answer.exit_code == 2
+        assert f"there is no store at {absent}" in answer.stderr
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_denial_names_the_condition_and_what_the_call_lacks(self, store: str) -> None:
         answer = self.ask(store, "--action", "GetSecretValue")
         assert answer.exit_code == 4

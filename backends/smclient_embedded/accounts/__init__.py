@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .admin import AccountsAdmin
-    from .authority import PolicyAuthoriser, default_key_policy, reason_of
+    from .authority import PolicyAuthoriser, default_key_policy
     from .directory import Accounts, StoredDirectory
     from .function_role import default_function_role, function_principal
     from .keys import Credentials
@@ -30,7 +30,6 @@ _HOME_OF = {
     "default_function_role": "function_role",
     "default_key_policy": "authority",
     "function_principal": "function_role",
-    "reason_of": "authority",
 }
 
 
@@ -60,5 +59,4 @@ __all__ = [
     "default_function_role",
     "default_key_policy",
     "function_principal",
-    "reason_of",
 ]

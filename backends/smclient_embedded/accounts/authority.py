@@ -8,7 +8,7 @@ where no policy can bind it, costs one comparison.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -32,6 +32,7 @@ from smclient_embedded.policy import (
     compile_policy,
     evaluate,
     evaluate_key,
+    evaluate_trust,
     managed_key_policy,
 )
 from smclient_embedded.store.records import KeyRecord
@@ -52,6 +53,8 @@ class _Caller:
     keys: Context
     role: str | None
     user: str | None
+    is_gone: bool = False
+    """Whether it is nobody any more, and so is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class PolicyAuthoriser:
             if known is not None:
                 return known
             context, decision = _decide(kept, request, accounts)
-            access = ALLOWED if decision.allowed else Access(False, reason_of(decision))
+            access = ALLOWED if decision.allowed else Access(False, decision.blame())
             if not context.was_made and decision.error is None:
                 _keep(kept.unconditional, place, access)
             return access
@@ -100,6 +103,11 @@ class PolicyAuthoriser:
         accounts = self._directory.current(request.setting)
         return _decide(self._kept_of(accounts), request, accounts)[1]
 
+    def decide_trust(self, request: AccessRequest) -> Decision:
+        """Whether a role may be assumed, by its trust policy in ``policies`` and the caller's."""
+        accounts = self._directory.current(request.setting)
+        return _decide(self._kept_of(accounts), request, accounts, evaluate_trust)[1]
+
     def _kept_of(self, accounts: Accounts) -> _Kept:
         kept = self._kept
         if kept.stamp != accounts.stamp:
@@ -108,7 +116,10 @@ class PolicyAuthoriser:
 
 
 def _decide(
-    kept: _Kept, request: AccessRequest, accounts: Accounts
+    kept: _Kept,
+    request: AccessRequest,
+    accounts: Accounts,
+    evaluate: Callable[[Request, PolicySet], Decision] = evaluate,
 ) -> tuple[LazyContext, Decision]:
     principal = request.principal
     caller = kept.callers.get(principal)
@@ -125,6 +136,8 @@ def _decide(
         principal_role=caller.role,
         principal_user=caller.user,
     )
+    if caller.is_gone:
+        return context, _gone(question)
     if request.key is None:
         return context, evaluate(question, _policies(kept, caller, request, accounts))
     key = kept.keys.get(request.key.arn)
@@ -153,17 +166,6 @@ def _on_resource(request: AccessRequest) -> tuple[str, ...]:
     if request.secret is not None and request.secret.policies:
         return tuple(request.secret.policies.values())
     return ()
-
-
-def reason_of(decision: Decision) -> str:
-    """The end of AWS's denial text: which kind of policy refused, and how."""
-    kind = decision.policy_type or PolicyType.IDENTITY
-    if kind in (PolicyType.KEY, PolicyType.GRANT):
-        kind = PolicyType.RESOURCE
-    if decision.reason is Reason.EXPLICIT_DENY:
-        article = "an" if kind is PolicyType.IDENTITY else "a"
-        return f"with an explicit deny in {article} {kind}"
-    return f"because no {kind} allows the {decision.request.action} action"
 
 
 def engine_key(record: KeyRecord, rules: KeyRules) -> Key:
@@ -258,13 +260,7 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 def _caller(principal: Principal, accounts: Accounts) -> _Caller:
     session = principal.session
-    is_own = principal.kind in ("role", "user")
-    identity = accounts.identity(session.source if session else principal.arn) if is_own else None
-    if principal.kind == "federated" and session is not None:
-        identity = accounts.identity(session.source)
-    made_by = session.source_id if session else ""
-    if identity is not None and made_by not in ("", identity.unique_id):
-        identity = None  # the session's own source was removed; this one is a namesake
+    identity = accounts.acts_as(principal)
     texts = [*_identity_policies(identity, accounts), *(session.grants if session else ())]
     boundary = identity.boundary if identity is not None else None
     organisation = accounts.organisation
@@ -291,6 +287,20 @@ def _caller(principal: Principal, accounts: Accounts) -> _Caller:
         keys,
         role=session.source if session and principal.kind == "role" else None,
         user=session.source if session and principal.kind == "federated" else None,
+        is_gone=accounts.is_gone(principal),
+    )
+
+
+def _gone(question: Request) -> Decision:
+    source = question.principal_role or question.principal_user
+    who = f"{source}, whom this session acts for," if source else question.principal
+    return Decision(
+        allowed=False,
+        reason=Reason.IMPLICIT_DENY,
+        request=question,
+        policy_type=PolicyType.IDENTITY,
+        missing=(PolicyType.IDENTITY,),
+        error=f"{who} is not there, or is another one of the same name",
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from smclient.errors import ConfigError
+from smclient_embedded.access import ReadSetting
 from smclient_embedded.accounts.records import (
     Account,
     Identity,
@@ -26,6 +27,7 @@ from smclient_embedded.accounts.records import (
     organisation_from_json,
     organisation_to_json,
 )
+from smclient_embedded.context import Principal
 from smclient_embedded.store.ports import Store, StoreError, Transaction
 
 SEEN_WITHIN = 1.0
@@ -35,8 +37,8 @@ INDEX = "accounts"
 ORGANISATION = "organisation"
 _FORMAT = 1
 _NO_RULES = KeyRules()
-
-ReadSetting = Callable[[str], bytes | None]
+_HAVE_IDENTITY = frozenset({"user", "role", "federated"})
+"""Kinds of callers that are a user or role of an account, or act for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,26 @@ class Accounts:
             roles = (each for each in account.identities.values() if ":role/" in each.arn)
             found = next((each for each in roles if each.name == role), None)
         return found
+
+    def acts_as(self, principal: Principal) -> Identity | None:
+        """The user or role by whose policies a caller acts, if it has one and it is there still. A
+        namesake of a session's own role, made later, is another."""
+        session = principal.session
+        if principal.kind not in _HAVE_IDENTITY:
+            return None
+        found = self.identity(session.source if session else principal.arn)
+        made_by = session.source_id if session else ""
+        return None if found is None or made_by not in ("", found.unique_id) else found
+
+    def is_gone(self, principal: Principal) -> bool:
+        """Whether a caller is nobody any more: the Denies and the boundary that kept it within
+        bounds went with its user or role, so nothing may be granted to it. A session that brings
+        its own policies needs no role."""
+        if principal.kind not in _HAVE_IDENTITY:
+            return False
+        if principal.session is not None and principal.session.grants:
+            return False
+        return self.acts_as(principal) is None
 
     def may_exist(self, principal: str) -> bool:
         """Whether a policy may name a principal. AWS refuses a user or role that is not there; here

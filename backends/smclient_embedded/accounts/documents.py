@@ -59,7 +59,7 @@ def trust_policy(given: Document | None, account: str, where: str) -> str:
             "Statement": {
                 "Effect": "Allow",
                 "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
-                "Action": "sts:AssumeRole",
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
             },
         }
     try:

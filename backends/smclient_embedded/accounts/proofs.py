@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from smclient.errors import ConfigError
-from smclient_embedded.access import AccessRequest
-from smclient_embedded.accounts.authority import PolicyAuthoriser, reason_of
+from smclient_embedded.access import Access, AccessRequest, denial, refuse_ended_session
+from smclient_embedded.accounts.authority import PolicyAuthoriser
 from smclient_embedded.accounts.directory import Accounts, StoredDirectory
 from smclient_embedded.accounts.documents import Documents, named_documents
 from smclient_embedded.accounts.keys import (
@@ -27,7 +27,6 @@ from smclient_embedded.accounts.naming import (
 from smclient_embedded.accounts.people import PeopleAdmin
 from smclient_embedded.accounts.records import Identity, KeptAccessKey
 from smclient_embedded.context import Principal
-from smclient_embedded.errors import AccessDeniedException
 from smclient_embedded.store.ports import Keyring
 
 SHORTEST, LONGEST = 1.0, 43_200.0
@@ -122,22 +121,24 @@ class ProofAdmin(PeopleAdmin):
         """Begin a session of a role.
 
         Args:
-            caller: who asks; the role's trust policy and the caller's own policies decide. Without
-                one nobody is asked: whoever runs in this process can be anybody.
+            caller: who asks; the role's trust policy and the caller's own policies decide, of
+                ``sts:TagSession`` too if there are tags. Without one nobody is asked: whoever runs
+                in this process can be anybody.
             policies: session policies; the session may do only what they allow too.
             tags: session tags, ``aws:PrincipalTag`` in conditions.
             seconds: how long it lasts.
 
         Raises:
             ConfigError: there is no such role, a bad name or duration, a policy that is none.
-            AccessDeniedException: the caller may not assume it.
+            AccessDeniedException: the caller may not assume it, or not with tags.
+            ExpiredTokenException: the caller is a session that is over.
         """
         identity = self._identity(role, "role")
         if not SESSION_NAME.fullmatch(session_name):
             raise ConfigError(f"{session_name!r} is no name for a session: letters, digits, +=,.@-")
         now = self._now()
         if caller is not None:
-            self._check_trust(caller, identity, now)
+            self._check_trust(caller, identity, tags or {}, now)
         passed = named_documents(policies, "identity", f"{role}, session {session_name},")
         principal = role_session(
             role,
@@ -178,22 +179,27 @@ class ProofAdmin(PeopleAdmin):
         session = parts[5].split("/")[2] if parts[2] == "sts" else "smclient"
         return role_session(identity.arn, session)
 
-    def _check_trust(self, caller: Principal, role: Identity, now: datetime) -> None:
-        request = AccessRequest(
-            caller,
-            "sts:AssumeRole",
-            role.arn,
-            role.arn,
-            account_of(role.arn),
-            at=now,
-            policies=(role.trust or "",),
-        )
-        decision = self._authoriser.decide(request)
-        if not decision.allowed:
-            raise AccessDeniedException(
-                f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: "
-                f"{role.arn} {reason_of(decision)}"
+    def _check_trust(
+        self, caller: Principal, role: Identity, tags: Mapping[str, str], now: datetime
+    ) -> None:
+        refuse_ended_session(caller, now)
+        keys: dict[str, str | Sequence[str]] = {f"aws:RequestTag/{k}": v for k, v in tags.items()}
+        if tags:
+            keys["aws:TagKeys"] = list(tags)
+        for action in ("sts:AssumeRole", "sts:TagSession") if tags else ("sts:AssumeRole",):
+            request = AccessRequest(
+                caller,
+                action,
+                role.arn,
+                role.arn,
+                account_of(role.arn),
+                keys,
+                at=now,
+                policies=(role.trust or "",),
             )
+            decision = self._authoriser.decide_trust(request)
+            if not decision.allowed:
+                raise denial(request, Access(False, decision.blame()))
 
 
 def _duration(seconds: float) -> float:

@@ -2,7 +2,7 @@
 
 Each secret of a BatchGetSecretValue has a record of its own, and so has each use of a KMS key. Both
 are invoked by the service: source and user agent are its name, and there is no access key. A call
-that reaches a secret of another account is on record in both.
+that reaches a secret or a key of another account is on record in both.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ def batch_events(
     context: RequestContext,
     parameters: Mapping[str, Any],
     answer: Mapping[str, Any],
+    arns: Mapping[str, str],
     *,
     at: datetime,
     new_id: NewId,
 ) -> list[AuditRecord]:
-    """One GetSecretValue for each secret that a BatchGetSecretValue was asked for, or found."""
+    """One GetSecretValue for each secret that a BatchGetSecretValue was asked for, or found.
+    ``arns`` are those of the secrets that are there, by the ids they were asked for with."""
     refused = {e["SecretId"]: (e["ErrorCode"], e["Message"]) for e in answer["Errors"]}
     by_filter = [value["ARN"] for value in answer["SecretValues"]] + list(refused)
     asked = dict.fromkeys(parameters.get("secretIdList") or by_filter)
@@ -49,7 +51,9 @@ def batch_events(
         document["requestID"] = f"{context.request_id}:{secret_id}"
         if secret_id in refused:
             add_error(document, *refused[secret_id])
-        records.append(_record(context, document, at))
+        record = _record(context, document, at)
+        arn = arns.get(secret_id)
+        records += [record] if arn is None else shared_with_owner(record, arn, new_id=new_id)
     return records
 
 
@@ -67,13 +71,17 @@ def key_events(
             add_error(document, *use.refused)
         if use.refused is None or use.refused[0] != "AccessDeniedException":
             document["requestParameters"] = _key_parameters(use)
-        yield _record(context, document, at)
+        record = _record(context, document, at)
+        if use.key.scope.account == context.principal.account:
+            yield record
+        else:
+            yield from shared_with_owner(record, use.key.arn, new_id=new_id)
 
 
-def shared_with_owner(record: AuditRecord, secret_arn: str, *, new_id: NewId) -> list[AuditRecord]:
-    """A record, and its counterpart for the account of the secret if that is another one. The two
-    have a sharedEventID."""
-    owner = secret_arn.split(":")[4]
+def shared_with_owner(record: AuditRecord, arn: str, *, new_id: NewId) -> list[AuditRecord]:
+    """A record, and its counterpart for the account of the secret or key if that is another one.
+    The two have a sharedEventID."""
+    owner = arn.split(":")[4]
     if owner == record.scope.account:
         return [record]
     shared = {**record.document, "sharedEventID": new_id()}

@@ -66,7 +66,7 @@ def api_event(
         owner = secret_arn.split(":")[4]
         document["resources"] = [{"accountId": owner, "type": SECRET_TYPE, "ARN": secret_arn}]
     if error is not None:
-        add_error(document, *error)
+        add_error(document, error[0], _without_hidden(error[1], parameters))
     return AuditRecord(event_id, context.scope, at, operation, document)
 
 
@@ -157,6 +157,13 @@ def add_error(document: dict[str, Any], code: str, message: str) -> None:
     AccessDeniedException."""
     document["errorCode"] = "AccessDenied" if code == "AccessDeniedException" else code
     document["errorMessage"] = message[:LONGEST_TEXT]
+
+
+def _without_hidden(message: str, parameters: Mapping[str, Any]) -> str:
+    """A refusal without the values of what is never shown: one that is too long is repeated."""
+    for name in _NEVER_SHOWN & parameters.keys():
+        message = message.replace(f"Value '{parameters[name]}' at '{name}'", f"Value at '{name}'")
+    return message
 
 
 @functools.lru_cache(maxsize=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -85,6 +86,7 @@ class AuditTrail:
         self._monotonic = monotonic
         self._set_alarm = set_alarm
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._held: list[AuditRecord] = []
         self._since = 0.0
         self._calls = 0
@@ -97,6 +99,7 @@ class AuditTrail:
     def after_fork(self) -> None:
         """What was kept back is the parent's to write, and the timer is the parent's thread."""
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._held = []
         self._is_asked_for = False
         self._alarm = None
@@ -106,11 +109,6 @@ class AuditTrail:
         was committed, a read answered, a call refused. It is called on the caller's path, so it
         must be quick."""
         self._listeners += (listener,)
-
-    @property
-    def has_listeners(self) -> bool:
-        """Whether anybody is told."""
-        return bool(self._listeners)
 
     def record(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:
         """Write records as part of a change."""
@@ -144,7 +142,12 @@ class AuditTrail:
             later(self.flush)
 
     def flush(self) -> None:
-        """Write what is kept back. If that fails it stays kept and is tried again."""
+        """Write what is kept back, and wait for what another thread is writing. If it fails it
+        stays kept and is tried again."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             held, self._held = self._held, []
             self._is_asked_for = False
@@ -178,7 +181,7 @@ class AuditTrail:
         **attributes: str | bool,
     ) -> list[dict[str, Any]]:
         """The newest records of a scope (the administrator's unless given), newest first, in
-        CloudTrail's shape.
+        CloudTrail's shape. They are the caller's own: changing one changes no record.
 
         Args:
             since, until: when they happened, both included, to the second.
@@ -192,7 +195,8 @@ class AuditTrail:
         """
         wanted = AuditFilter.of(event_name=event_name, **attributes)
         query = replace(between(since, until), event_name=wanted.event_name, limit=limit)
-        return [dict(record.document) for record in self._find(scope, query, wanted).records]
+        found = self._find(scope, query, wanted).records
+        return [copy.deepcopy(dict(record.document)) for record in found]  # parts are shared
 
     def lookup_events(self, scope: Scope | None = None, **request: Any) -> dict[str, Any]:
         """CloudTrail's LookupEvents: ``LookupAttributes``, ``StartTime``, ``EndTime``,

@@ -9,19 +9,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from smclient.errors import ConfigError
 from smclient_embedded.findings import taking_in
 from smclient_embedded.findings.asff import Known, archive, finding, finding_id, look_again
-from smclient_embedded.findings.controls import BY_ID, CONTROLS, FindingParameters
+from smclient_embedded.findings.controls import BY_ID, CONTROLS, FindingParameters, Verdict
+from smclient_embedded.kms import find_key
 from smclient_embedded.store.ports import Store, StoreError, Transaction
 from smclient_embedded.store.records import Scope, SecretQuery, SecretRecord
 
 KEPT_ARCHIVED = timedelta(days=30)
-WORKFLOWS = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")
+WORKFLOWS = taking_in.ONE_OF["Workflow.Status"]
 
 _PAGE = 500
 _PREFIX = "findings."
@@ -59,8 +60,7 @@ class FindingsBook:
         with self._store.transaction(write=False) as tx:
             scopes = [s for s in _scopes(tx) if account in (None, s.account)]
         for scope in scopes:
-            with self._store.transaction(write=True) as tx:
-                shown += self._look_at(tx, scope, given, now)
+            shown += self._look_at(scope, given, now)
         return shown + self._others(account)
 
     def set_workflow(self, ids: Sequence[str], status: str) -> int:
@@ -76,7 +76,11 @@ class FindingsBook:
         with self._store.transaction(write=True) as tx:
             for scope in _scopes(tx):
                 known = _read(tx, scope)
-                of_ids = {finding_id(BY_ID[key[0]], key[1]): key for key in known}
+                of_ids = {
+                    finding_id(BY_ID[control], arn): (control, arn)
+                    for control, arn in known
+                    if control in BY_ID  # not one that another version knew
+                }
                 for one in wanted & of_ids.keys():
                     found += 1
                     known[of_ids[one]] = dataclasses.replace(
@@ -111,35 +115,82 @@ class FindingsBook:
     # --- inside -----------------------------------------------------------------------------------
 
     def _look_at(
-        self, tx: Transaction, scope: Scope, given: FindingParameters, now: datetime
+        self, scope: Scope, given: FindingParameters, now: datetime
     ) -> list[dict[str, Any]]:
-        before = _read(tx, scope)
-        after: dict[Key, Known] = {}
+        """Judge while others write, and write only what is new, on top of what was known by then:
+        somebody may have set a workflow, or looked, in between."""
+        verdicts: dict[Key, Verdict] = {}
         secrets: dict[str, SecretRecord] = {}
-        for secret in _secrets(tx, scope):
-            secrets[secret.arn] = secret
-            if secret.deleted_at is not None:
-                continue
-            for control in CONTROLS:
-                verdict = control.judge(secret, now, given)
-                if verdict is not None:
-                    key = (control.control_id, secret.arn)
-                    after[key] = look_again(control, verdict, before.get(key), now)
-        for key, known in before.items():
-            gone = archive(known, now)
-            if key not in after and key[0] in BY_ID and gone.updated_at + KEPT_ARCHIVED > now:
-                after[key] = gone
+        with self._store.transaction(write=False) as tx:
+            before = _read(tx, scope)
+            keys = _KeysInUse(tx, scope)
+            for secret in _secrets(tx, scope):
+                secrets[secret.arn] = secret
+                if secret.deleted_at is not None:
+                    continue
+                judged = dataclasses.replace(secret, kms_key_id=keys.of(secret))
+                for control in CONTROLS:
+                    verdict = control.judge(judged, now, given)
+                    if verdict is not None:
+                        verdicts[control.control_id, secret.arn] = verdict
+        after = _after(before, verdicts, before.keys(), now)
         if after != before:
-            _write(tx, scope, after)
+            with self._store.transaction(write=True) as tx:
+                meanwhile = _read(tx, scope)
+                after = _after(meanwhile, verdicts, before.keys(), now)
+                if after != meanwhile:
+                    _write(tx, scope, after)
         return [
             finding(BY_ID[control_id], arn, known, secret=secrets.get(arn), given=given, now=now)
             for (control_id, arn), known in after.items()
+            if control_id in BY_ID
         ]
 
     def _others(self, account: str | None) -> list[dict[str, Any]]:
         with self._store.transaction(write=False) as tx:
             others = taking_in.read(tx.setting(_TAKEN_IN))
         return [one for one in others if account in (None, one["AwsAccountId"])]
+
+
+class _KeysInUse:
+    """By what KMS keys the secrets of a scope are under, whatever they were called."""
+
+    def __init__(self, tx: Transaction, scope: Scope) -> None:
+        self._tx = tx
+        self._scope = scope
+        self._known: dict[str, str | None] = {}
+
+    def of(self, secret: SecretRecord) -> str | None:
+        """The ARN of a secret's key; ``None`` for the default one, by whatever name."""
+        named = secret.kms_key_id
+        if named is None:
+            return None
+        if named not in self._known:
+            key = find_key(self._tx, self._scope, named)
+            in_use = named if key is None else key.arn
+            self._known[named] = None if key is not None and key.managed else in_use
+        return self._known[named]
+
+
+def _after(
+    known: Mapping[Key, Known], verdicts: Mapping[Key, Verdict], seen: Container[Key], now: datetime
+) -> dict[Key, Known]:
+    """What is to be kept after a look that had ``seen`` what was known. What has no verdict any
+    more is archived, and forgotten in the end; what another's look added since stays."""
+    after = {
+        key: look_again(BY_ID[key[0]], verdict, known.get(key), now)
+        for key, verdict in verdicts.items()
+    }
+    for key, one in known.items():
+        if key in after:
+            continue
+        if key not in seen:
+            after[key] = one
+            continue
+        gone = archive(one, now)
+        if key[0] in BY_ID and gone.updated_at + KEPT_ARCHIVED > now:
+            after[key] = gone
+    return after
 
 
 def _scopes(tx: Transaction) -> list[Scope]:

@@ -225,7 +225,7 @@ def _is_not_shared(secret: SecretRecord, _: datetime, given: FindingParameters) 
 
 
 def _has_customer_key(secret: SecretRecord, _: datetime, given: FindingParameters) -> Verdict:
-    key, allowed = secret.kms_key_id, given.kms_key_arns
+    key, allowed = secret.kms_key_id, given.kms_key_arns  # the book gives ARNs, whatever was named
     if key is None or key.endswith(MANAGED_ALIAS):
         return Verdict("FAILED", "DEFAULT_KEY", "It is under aws/secretsmanager, the default key.")
     if allowed and key not in allowed:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smclient_embedded.policy import public_statements
+from smclient_embedded.policy import accounts_by_condition, public_statements
 from smclient_embedded.policy.grammar import as_list, statements_of
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -24,17 +24,14 @@ def public_reasons(policies: Mapping[str, str]) -> list[str]:
 
 
 def foreign_accounts(policies: Mapping[str, str], owner: str) -> set[str]:
-    """The accounts other than the owner's that an Allow of a policy names. Deny statements and
-    conditions are not weighed, and who is everybody is another question."""
-    return {
-        account
-        for text in policies.values()
-        for principal in _allowed_principals(text)
-        if (account := _account_of(principal)) not in (None, owner)
-    }
+    """The accounts other than the owner's that an Allow of a policy is for: those that it names as
+    principals, and those that conditions limit it to where it is open. Deny statements are not
+    weighed, nor further conditions, and who is everybody is another question."""
+    named = {account for text in policies.values() for account in _allowed_accounts(text)}
+    return named - {owner}
 
 
-def _allowed_principals(text: str) -> Iterator[str]:
+def _allowed_accounts(text: str) -> Iterator[str]:
     try:
         document: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -46,10 +43,13 @@ def _allowed_principals(text: str) -> Iterator[str]:
             continue
         principal = statement.get("Principal")
         named = principal.get("AWS") if isinstance(principal, Mapping) else None
-        yield from (one for one in as_list(named) if isinstance(one, str))
+        yield from filter(None, map(_account_of, as_list(named)))
+        yield from accounts_by_condition(statement)
 
 
-def _account_of(principal: str) -> str | None:
+def _account_of(principal: Any) -> str | None:
+    if not isinstance(principal, str):
+        return None
     if _ACCOUNT.fullmatch(principal):
         return principal
     found = _ARN_ACCOUNT.fullmatch(principal)

@@ -134,7 +134,7 @@ def by_requirement(framework: str, findings: Iterable[Mapping[str, Any]]) -> lis
             if one.get("Compliance", {}).get("SecurityControlId") in requirement.controls
             and one["RecordState"] == "ACTIVE"
         ]
-        failed = [one for one in of_it if one["Compliance"]["Status"] == "FAILED"]
+        failed = [one for one in of_it if one["Compliance"].get("Status") == "FAILED"]
         opened = [one for one in failed if is_open(one)]
         told.append(
             {

@@ -34,6 +34,26 @@ REQUIRED: Mapping[str, type | tuple[type, ...]] = {
 }
 """What a finding must have. Types may be missing where FindingProviderFields has them."""
 
+OPTIONAL: Mapping[str, type] = {
+    "ProductName": str,
+    "Region": str,
+    "RecordState": str,
+    "FindingProviderFields": dict,
+    "Compliance": dict,
+    "Compliance.Status": str,
+    "Compliance.SecurityControlId": str,
+    "Compliance.StatusReasons": list,
+    "Workflow": dict,
+    "Workflow.Status": str,
+}
+"""What a finding may have that is looked at here; ``null`` is none of it."""
+
+ONE_OF: Mapping[str, Sequence[str]] = {
+    "RecordState": ("ACTIVE", "ARCHIVED"),
+    "Compliance.Status": ("PASSED", "WARNING", "FAILED", "NOT_AVAILABLE"),
+    "Workflow.Status": ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED"),
+}
+
 _LABELS = ("INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL")
 
 
@@ -65,8 +85,10 @@ def checked(finding: Mapping[str, Any], number: int) -> dict[str, Any]:
     for name in ("CreatedAt", "UpdatedAt"):
         _moment(given[name], f"{where}: {name}")
     for resource in given["Resources"]:
-        if not isinstance(resource, Mapping) or not {"Type", "Id"} <= resource.keys():
+        texts = [resource.get(n) for n in ("Type", "Id")] if isinstance(resource, Mapping) else []
+        if not texts or not all(isinstance(text, str) and text for text in texts):
             raise InvalidFindingError(f"{where}: a resource has a Type and an Id")
+    _check_optional(finding, where)
     try:
         text = json.dumps(finding)
     except (TypeError, ValueError, RecursionError):
@@ -78,8 +100,22 @@ def checked(finding: Mapping[str, Any], number: int) -> dict[str, Any]:
     taken.setdefault("Severity", given["Severity"])
     taken["Severity"].setdefault("Label", _label(taken["Severity"]))
     taken.setdefault("RecordState", "ACTIVE")
-    taken.setdefault("Workflow", {"Status": "NEW"})
+    taken.setdefault("Workflow", {}).setdefault("Status", "NEW")
     return taken
+
+
+def _check_optional(finding: Mapping[str, Any], where: str) -> None:
+    for name, kind in OPTIONAL.items():
+        outer, _, inner = name.partition(".")
+        holder = finding.get(outer, {}) if inner else finding
+        if (inner or outer) not in holder:
+            continue
+        value = holder[inner or outer]
+        if not isinstance(value, kind) or (name in ONE_OF and value not in ONE_OF[name]):
+            raise InvalidFindingError(f"{where}: {name} is not what ASFF has there")
+    for reason in finding.get("Compliance", {}).get("StatusReasons", []):
+        if not isinstance(reason, Mapping) or not isinstance(reason.get("Description", ""), str):
+            raise InvalidFindingError(f"{where}: a reason of Compliance is an object")
 
 
 def merged(

@@ -321,7 +321,8 @@ def _canonical(
 
 
 def canonical_path(path: bytes) -> bytes:
-    """A path without dot segments and empty ones, encoded once more than it was sent."""
+    """A path without dot segments and empty ones, encoded once more than it was sent. A slash at
+    its end stays; a dot segment there leaves none, which is how the SDKs sign."""
     kept: list[bytes] = []
     for segment in path.split(b"/"):
         if segment == b"..":
@@ -329,7 +330,7 @@ def canonical_path(path: bytes) -> bytes:
         elif segment not in (b"", b"."):
             kept.append(segment)
     whole = b"/" + b"/".join(kept)
-    if kept and path.endswith((b"/", b"/.", b"/..")):
+    if kept and path.endswith(b"/"):
         whole += b"/"
     return quote(whole, safe="/" + _UNRESERVED).encode()
 

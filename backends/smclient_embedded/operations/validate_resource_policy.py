@@ -8,15 +8,8 @@ from smclient_embedded import resource_policies
 from smclient_embedded.context import RequestContext
 from smclient_embedded.deps import Deps, Request
 from smclient_embedded.finding import find_live_secret, would_be_arn
-from smclient_embedded.resource_policies import (
-    DEFAULT,
-    LOCK_OUT_CHECK,
-    LOCKED_OUT,
-    PUBLIC,
-    PUBLIC_CHECK,
-)
-
-MANAGING = "secretsmanager:PutResourcePolicy"
+from smclient_embedded.permission import would_lock_out
+from smclient_embedded.resource_policies import LOCK_OUT_CHECK, LOCKED_OUT, PUBLIC, PUBLIC_CHECK
 
 
 def validate_resource_policy(
@@ -33,7 +26,7 @@ def validate_resource_policy(
     errors: list[dict[str, str]] = []
     if resource_policies.is_open_to_all(text):
         errors.append({"CheckName": PUBLIC_CHECK, "ErrorMessage": PUBLIC})
-    if _locks_out(deps, arn, policies, text):
+    if would_lock_out(deps, arn, policies, text):
         errors.append({"CheckName": LOCK_OUT_CHECK, "ErrorMessage": LOCKED_OUT})
     return {"PolicyValidationPassed": not errors, "ValidationErrors": errors}
 
@@ -44,11 +37,3 @@ def _secret(context: RequestContext, deps: Deps, request: Request) -> tuple[str,
         secret = find_live_secret(context, deps, request["SecretId"])
         return secret.arn, dict(secret.policies)
     return would_be_arn(context, "policy-under-test"), {}
-
-
-def _locks_out(deps: Deps, arn: str, policies: dict[str, str], text: str) -> bool:
-    """Whether the caller could change the policy before, and no more with this one in its place."""
-    after = {**policies, DEFAULT: text}
-    if deps.authorise(MANAGING, arn, policies=list(after.values())).allowed:
-        return False
-    return deps.authorise(MANAGING, arn, policies=list(policies.values())).allowed

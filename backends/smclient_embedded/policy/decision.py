@@ -89,6 +89,19 @@ class Details:
     conditions: tuple[ConditionView, ...] = ()
 
 
+def denial_text(principal: str, action: str, resource: str, blame: str) -> str:
+    """AWS's sentence for a denial; ``*`` is nobody's resource and is not named.
+
+    Args:
+        resource: As the caller named it.
+        blame: See ``Decision.blame``.
+
+    Source: recorded AWS answers; IAM user guide, "Troubleshoot access denied error messages".
+    """
+    where = "" if resource == "*" else f"on resource: {resource} "
+    return f"User: {principal} is not authorized to perform: {action} {where}{blame}"
+
+
 def no_details() -> Details:
     """For decisions about which there is nothing more to say."""
     return Details()
@@ -142,21 +155,19 @@ class Decision:
 
         Args:
             resource: The resource as the caller named it; by default the one of the request.
-
-        Source: recorded AWS answers; IAM user guide, "Troubleshoot access denied error messages".
         """
         request = self.request
         where = request.resource if resource is None else resource
-        text = (
-            f"User: {request.principal} is not authorized to perform: {request.action} "
-            f"on resource: {where}"
-        )
+        return denial_text(request.principal, request.action, where, self.blame())
+
+    def blame(self) -> str:
+        """The end of AWS's denial text: which kind of policy refused, and how."""
         decider = self.policy_type or PolicyType.IDENTITY
         if decider in (PolicyType.KEY, PolicyType.GRANT):
             decider = PolicyType.RESOURCE
         if self.reason is Reason.EXPLICIT_DENY:
-            return f"{text} with an explicit deny in {_with_article(decider)}"
-        return f"{text} because no {decider} allows the {request.action} action"
+            return f"with an explicit deny in {_with_article(decider)}"
+        return f"because no {decider} allows the {self.request.action} action"
 
     def _allowed(self) -> str:
         request = self.request

@@ -86,7 +86,8 @@ class Hit:
 class Case:
     """A request beside the policies that apply to it.
 
-    ``owner`` is the account of the resource. For a KMS key, ``key_rules`` is set,
+    ``owner`` is the account of the resource. ``resource_first`` is set for a KMS key and for a role
+    that is to be assumed: nothing counts that its policy does not let in. For a key
     ``resource_type`` is the key policy and ``granted`` is the strongest KMS grant that covers the
     request.
     """
@@ -95,7 +96,7 @@ class Case:
     policies: PolicySet
     owner: str
     resource_type: PolicyType = PolicyType.RESOURCE
-    key_rules: bool = False
+    resource_first: bool = False
     granted: Hit | None = None
 
 
@@ -107,6 +108,21 @@ def evaluate(request: Request, policies: PolicySet) -> Decision:
     try:
         facts = Facts(request)
         return decide(Case(facts, applicable(facts, policies), request.account))
+    except Exception as error:  # noqa: BLE001 - authorization fails closed, whatever comes in
+        return refused(request, error)
+
+
+def evaluate_trust(request: Request, policies: PolicySet) -> Decision:
+    """Decide whether a role may be assumed; ``resource`` is its trust policy, which comes first: in
+    the role's own account, too, identity policies count only where it trusts the account.
+
+    Never raises, as `evaluate`. Source: IAM user guide, "Roles terms and concepts", "Cross-account
+    resource access"; STS API reference, AssumeRole.
+    """
+    try:
+        facts = Facts(request)
+        bound = applicable(facts, policies)
+        return decide(Case(facts, bound, request.account, resource_first=True))
     except Exception as error:  # noqa: BLE001 - authorization fails closed, whatever comes in
         return refused(request, error)
 
@@ -170,12 +186,12 @@ def _decide_same_account(case: Case, granted: Hit | None) -> Decision:
 
     A direct grant (user, session or federated-user ARN, or ``*``) is enough, whatever the other
     policies leave out. A role grant stands in for identity policies, but boundary and session
-    policy still limit it. An account grant adds nothing to a secret; to a KMS key it is what lets
-    identity policies count at all.
+    policy still limit it. An account grant adds nothing to a secret; to a KMS key or a role it is
+    what lets identity policies count at all.
     """
     if granted is not None and granted.grant is Grant.DIRECT:
         return _allowed(case, granted)
-    if granted is None and case.key_rules:
+    if granted is None and case.resource_first:
         return _lacking(case, [case.resource_type])
     if granted is not None and granted.grant > Grant.ACCOUNT:
         missing = _missing_limits(case)

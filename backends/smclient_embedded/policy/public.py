@@ -33,6 +33,7 @@ _FIXED_KEYS = frozenset(
         "aws:userid",
     }
 )
+_ACCOUNT_KEYS = frozenset({"aws:principalaccount", "aws:sourceaccount", "aws:sourceowner"})
 _ORG_PATHS = "aws:principalorgpaths"
 _ARN_KEYS = frozenset({"aws:principalarn", "aws:sourcearn"})
 _SOURCE_IP = "aws:sourceip"
@@ -105,15 +106,35 @@ def _open_to(statement: Mapping[str, Any]) -> str | None:
     return None
 
 
+def accounts_by_condition(statement: Mapping[str, Any]) -> frozenset[str]:
+    """The accounts that conditions limit an Allow to that is open to anyone, or to a service that
+    acts for somebody; empty where the Principal says by itself whom it is for."""
+    principal = statement.get("Principal")
+    is_service = isinstance(principal, Mapping) and "Service" in principal
+    if not is_service and _open_to(statement) is None:
+        return frozenset()
+    limits = _limiting(statement.get("Condition"))
+    return frozenset(
+        value.split(":")[4] if key in _ARN_KEYS else value
+        for key, wanted in limits
+        if key in _ARN_KEYS or key in _ACCOUNT_KEYS
+        for value in wanted
+    ) - {""}
+
+
 def _is_limited(condition: Any) -> bool:
+    return next(_limiting(condition), None) is not None
+
+
+def _limiting(condition: Any) -> Iterator[tuple[str, list[str]]]:
+    """The keys, in small letters, and the values of the conditions that narrow the callers."""
     if not isinstance(condition, Mapping):
-        return False
-    return any(
-        _limits(operator, key, [str(value) for value in as_list(wanted)])
-        for operator, block in condition.items()
-        if isinstance(block, Mapping)
-        for key, wanted in block.items()
-    )
+        return
+    for operator, block in condition.items():
+        for key, wanted in block.items() if isinstance(block, Mapping) else ():
+            values = [str(value) for value in as_list(wanted)]
+            if _limits(operator, key, values):
+                yield key.lower(), values
 
 
 def _limits(operator: str, key: str, wanted: list[str]) -> bool:

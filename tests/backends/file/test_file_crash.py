@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from smclient_embedded.kdf import Kdf
 from smclient_file import Credentials, FileStore
 from smclient_file.errors import (
     FileStoreError,
@@ -25,7 +26,6 @@ from smclient_file.errors import (
     StoreReadOnly,
     StoreWriteFailed,
 )
-from smclient_file.kdf import Kdf
 from tests.backends.file.helpers_file import CANARY, arn, fork, put, sample, value, wait
 
 Make = Callable[..., Path]

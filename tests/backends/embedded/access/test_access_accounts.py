@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from smclient.errors import ConfigError
 from smclient_embedded import EmbeddedService
 from smclient_embedded.context import Principal
-from smclient_embedded.errors import AccessDeniedException
+from smclient_embedded.errors import AccessDeniedException, ExpiredTokenException
 from smclient_embedded.master import MasterKey
 from smclient_file.cli import file
 from tests.backends.embedded.access.realm import HOME, OTHER, allow, policy
@@ -117,6 +117,56 @@ class TestAssumingRoles:
         with pytest.raises(AccessDeniedException, match="no resource-based policy"):
             realm.service.assume_role(shut, "s-1", caller=user)
         assert realm.service.assume_role(open_, "s-1", caller=user).principal.account == HOME
+
+    def test_a_trust_that_names_another_shuts_out_the_account(self, realm: Any) -> None:
+        """What the caller's own policies allow counts where the role trusts the account."""
+        user = realm.user("dev", allow("sts:AssumeRole"))
+        trusted = realm.user("trusted")
+        trust = {"Effect": "Allow", "Principal": {"AWS": trusted}, "Action": "sts:AssumeRole"}
+        role = realm.accounts.create_role("app", trust=policy(trust))
+        for caller in (user, f"arn:aws:iam::{HOME}:root"):
+            with pytest.raises(AccessDeniedException, match="no resource-based policy"):
+                realm.service.assume_role(role, "s-1", caller=caller)
+        assert realm.service.assume_role(role, "s-1", caller=trusted)
+
+    def test_tags_for_a_session_need_the_right_to_tag_it(self, realm: Any) -> None:
+        """Else whoever may assume a role gives itself the tags that policies ask for."""
+        role = realm.accounts.create_role("app")
+        user = realm.user("dev", allow("sts:AssumeRole"))
+        blue = {"team": "blue"}
+        with pytest.raises(AccessDeniedException) as caught:
+            realm.service.assume_role(role, "s-1", caller=user, tags=blue)
+        assert "is not authorized to perform: sts:TagSession on resource: " in str(caught.value)
+        realm.accounts.put_policy(user, "tag", policy(allow("sts:TagSession")))
+        assert realm.service.assume_role(role, "s-1", caller=user, tags=blue)
+
+    @pytest.mark.parametrize(
+        ("condition", "tags", "may"),
+        [
+            ({"StringEquals": {"aws:RequestTag/team": "blue"}}, {"team": "blue"}, True),
+            ({"StringEquals": {"aws:RequestTag/team": "blue"}}, {"team": "red"}, False),
+            ({"StringEquals": {"aws:RequestTag/team": "blue"}}, {}, False),
+            ({"ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}}, {"owner": "me"}, False),
+        ],
+    )
+    def test_conditions_see_the_tags_of_the_session(
+        self, realm: Any, condition: dict[str, Any], tags: dict[str, str], may: bool
+    ) -> None:
+        role = realm.accounts.create_role("app")
+        user = realm.user("dev", allow("sts:AssumeRole", "sts:TagSession", Condition=condition))
+        try:
+            assert realm.service.assume_role(role, "s-1", caller=user, tags=tags)
+            assert may
+        except AccessDeniedException:
+            assert not may
+
+    def test_a_session_that_ended_assumes_nothing(self, realm: Any) -> None:
+        caller = realm.session("first", allow("sts:AssumeRole"), seconds=900)
+        role = realm.accounts.create_role("app")
+        assert realm.service.assume_role(role, "s-1", caller=caller)
+        realm.clock.advance(900)
+        with pytest.raises(ExpiredTokenException):
+            realm.service.assume_role(role, "s-1", caller=caller)
 
     @pytest.mark.parametrize("seconds", [0, 43_201, float("nan")])
     def test_a_session_lasts_up_to_twelve_hours(self, realm: Any, seconds: float) -> None:

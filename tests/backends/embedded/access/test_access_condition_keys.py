@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.embedded.access.realm import HOME, allow
+from tests.backends.embedded.access.realm import HOME, allow, deny
 
 
 class TestConditionKeys:
@@ -135,6 +135,17 @@ class TestConditionKeys:
         realm.secret()
         session = realm.session("app", allow("*", Condition={"StringEquals": {key: value}}))
         assert realm.may(session, "DescribeSecret", SecretId="prod/db")
+
+    def test_a_session_had_no_second_factor_and_a_user_has_no_key_that_says_so(
+        self, realm: Any
+    ) -> None:
+        """So the usual Deny of sessions without one bites."""
+        realm.secret()
+        without = {"Bool": {"aws:MultiFactorAuthPresent": "false"}}
+        session = realm.session("app", allow("*"), deny("DescribeSecret", Condition=without))
+        user = realm.user("app", allow("*"), deny("DescribeSecret", Condition=without))
+        assert not realm.may(session, "DescribeSecret", SecretId="prod/db")
+        assert realm.may(user, "DescribeSecret", SecretId="prod/db")
 
     def test_the_rotation_function_of_a_secret(self, realm: Any) -> None:
         function = realm.service.register_function("rotate", lambda event, context: None)

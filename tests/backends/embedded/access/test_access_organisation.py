@@ -54,6 +54,25 @@ class TestServiceControlPolicies:
         assert not organised.may(None, "DeleteSecret", SecretId="prod/db")
         assert organised.may(None, "DescribeSecret", SecretId="prod/db")
 
+    def test_the_root_user_is_bound_by_the_key_that_it_names(self, organised: Any) -> None:
+        key = organised.service.create_key(alias="ours")
+        bound = {"ArnEquals": {"secretsmanager:KmsKeyArn": key}}
+        document = policy(deny("CreateSecret", "UpdateSecret", Condition=bound))
+        organised.accounts.attach_policy("scp", "root", "no-key", document)
+        for caller in (None, organised.user("app", allow("*", "kms:*"))):
+            assert not organised.may(caller, "CreateSecret", Name="a", KmsKeyId="alias/ours")
+            assert not organised.may(caller, "UpdateSecret", SecretId="prod/db", KmsKeyId=key)
+        assert organised.may(None, "CreateSecret", Name="a")
+
+    def test_the_root_user_is_bound_by_the_tags_that_it_would_set(self, organised: Any) -> None:
+        locked = {"Null": {"aws:ResourceTag/lock": "false"}}
+        document = policy(deny("TagResource", "UntagResource", Condition=locked))
+        organised.accounts.attach_policy("scp", "root", "locked", document)
+        lock = [{"Key": "lock", "Value": "1"}]
+        for caller in (None, organised.dev):
+            assert not organised.may(caller, "TagResource", SecretId="prod/db", Tags=lock)
+        assert "Tags" not in organised(None, "DescribeSecret", SecretId="prod/db")
+
     def test_the_management_account_is_not_bound(self, organised: Any) -> None:
         organised.accounts.attach_policy("scp", "root", "no", policy(deny("*")))
         administrator = Principal.administrator(MANAGEMENT)

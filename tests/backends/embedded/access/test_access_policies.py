@@ -251,10 +251,13 @@ class TestSeveralActions:
         realm.attach(blue, policy(deny("GetSecretValue", Principal="*")))
         assert realm(user, "BatchGetSecretValue", SecretIdList=["blue"])["Errors"]
 
-    def test_a_batch_by_filter_needs_list_secrets(self, realm: Any) -> None:
+    @pytest.mark.parametrize("filters", [[{"Key": "name", "Values": ["a"]}], []])
+    def test_a_batch_by_filter_needs_list_secrets(
+        self, realm: Any, filters: list[dict[str, Any]]
+    ) -> None:
+        """No filter finds everything: without that right nobody is told what there is."""
         realm.secret("a")
         user = realm.user("app", allow("BatchGetSecretValue", "GetSecretValue"))
-        filters = [{"Key": "name", "Values": ["a"]}]
         code, text = realm.refused(user, "BatchGetSecretValue", Filters=filters)
         assert code == "AccessDeniedException"
         assert text.endswith(
@@ -367,6 +370,29 @@ class TestLockingOut:
         answer = realm(user, "ValidateResourcePolicy", **asked)
         checks = [each["CheckName"] for each in answer["ValidationErrors"]]
         assert checks == (["LockOutCheck"] if locked else [])
+        if not locked:
+            assert realm(user, "PutResourcePolicy", **asked)
+            return
+        assert realm.refused(user, "PutResourcePolicy", **asked) == (
+            "MalformedPolicyDocumentException",
+            "This resource policy will not allow you to manage this secret in the future.",
+        )
+        assert "ResourcePolicy" not in realm(user, "GetResourcePolicy", SecretId="prod/db")
+
+    def test_a_policy_that_shuts_out_whoever_is_not_asking(self, realm: Any) -> None:
+        """And one by a caller who may put policies because of the one before."""
+        arn = realm.secret()
+        user = realm.user()
+        shuts = json.dumps(policy(deny("*", Principal={"AWS": f"arn:aws:iam::{HOME}:root"})))
+        lets = json.dumps(policy(allow("PutResourcePolicy", Principal={"AWS": user})))
+        realm(None, "PutResourcePolicy", SecretId=arn, ResourcePolicy=lets)
+        others = json.dumps(policy(allow("Get*", Principal={"AWS": user})))
+        code, _ = realm.refused(user, "PutResourcePolicy", SecretId=arn, ResourcePolicy=others)
+        assert code == "MalformedPolicyDocumentException"
+        realm.accounts.put_policy(user, "own", policy(allow("PutResourcePolicy")))
+        assert realm(user, "PutResourcePolicy", SecretId=arn, ResourcePolicy=others)
+        code, _ = realm.refused(None, "PutResourcePolicy", SecretId=arn, ResourcePolicy=shuts)
+        assert code == "MalformedPolicyDocumentException"
 
     def test_validating_needs_the_right_to_put(self, realm: Any) -> None:
         realm.secret()

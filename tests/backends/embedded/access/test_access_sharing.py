@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smclient_embedded.context import Principal
+from smclient_embedded.store.records import Scope
 from tests.backends.embedded.access.realm import HOME, OTHER, allow, deny, policy
 
 NO_KMS = ("AccessDeniedException", "Access to KMS is not allowed")
@@ -137,6 +138,26 @@ class TestSharing:
         asked = {"SecretId": arn, "SecretString": "theirs"}
         assert realm.refused(user, "PutSecretValue", **asked) == NO_KMS
 
+    @pytest.mark.parametrize("sent", ["arn", "alias/owners", "alias arn"])
+    def test_a_condition_on_the_key_sees_the_key_that_will_be_used(
+        self, shared: Shared, sent: str
+    ) -> None:
+        """An alias or id means the secret's account, as it does for KMS; an ARN its own account."""
+        realm = shared.realm
+        key = realm.service.create_key(alias="owners")
+        bound = {"ArnEquals": {"secretsmanager:KmsKeyArn": key}}
+        user = realm.user(
+            "keen", allow("*", "kms:*"), deny("UpdateSecret", Condition=bound), account=OTHER
+        )
+        realm.attach(shared.arn, policy(allow("*", Principal={"AWS": user})))
+        use = allow("kms:*", Principal={"AWS": [user, f"arn:aws:iam::{HOME}:root"]})
+        for each in (shared.key, key):
+            realm.accounts.put_key_policy(each, policy(use))
+        place = key.partition("key/")[0]
+        key_id = {"arn": key, "alias arn": f"{place}alias/owners"}.get(sent, sent)
+        assert not realm.may(user, "UpdateSecret", SecretId=shared.arn, KmsKeyId=key_id)
+        assert realm.may(user, "UpdateSecret", SecretId=shared.arn, KmsKeyId=shared.key)
+
 
 class TestKeysAtHome:
     """The caller, not the service, needs the rights on the key."""
@@ -234,3 +255,52 @@ class TestKeysAtHome:
         answer = realm(user, "BatchGetSecretValue", SecretIdList=["under-key", "plain"])
         assert [each["Name"] for each in answer["SecretValues"]] == ["plain"]
         assert [each["Message"] for each in answer["Errors"]] == [NO_KMS[1]]
+
+
+class TestWhatTheOwnerSees:
+    """The owner of a secret, and of a key, has a record of every foreigner who came to it."""
+
+    def seen(self, shared: Shared, name: str) -> list[dict[str, Any]]:
+        found = shared.realm.service.audit.lookup(event_name=name)
+        return [each for each in found if each["userIdentity"]["accountId"] == OTHER]
+
+    def of_the_reader(self, shared: Shared, name: str) -> list[dict[str, Any]]:
+        there = Scope(OTHER, "us-east-1")
+        return list(shared.realm.service.audit.lookup(there, event_name=name))
+
+    def test_of_a_batch(self, shared: Shared) -> None:
+        shared.open_secret()
+        shared.open_key()
+        own = allow("BatchGetSecretValue", "GetSecretValue")
+        shared.realm.accounts.put_policy(shared.user, "p", policy(own, allow("kms:Decrypt")))
+        asked = [shared.arn, shared.arn[:-7], "not-there"]
+        shared.realm(shared.user, "BatchGetSecretValue", SecretIdList=asked)
+        found = self.seen(shared, "GetSecretValue")
+        assert {each["requestParameters"]["secretId"] for each in found} == set(asked[:2])
+        assert {each["userIdentity"]["arn"] for each in found} == {shared.user}
+        assert {each["recipientAccountId"] for each in found} == {HOME}
+        shares = {each["sharedEventID"] for each in found}
+        theirs = self.of_the_reader(shared, "GetSecretValue")
+        assert len(theirs) == 3
+        assert {each["sharedEventID"] for each in theirs if "sharedEventID" in each} == shares
+
+    def test_of_a_batch_that_was_refused_it(self, shared: Shared) -> None:
+        user = shared.realm.user("curious", allow("BatchGetSecretValue"), account=OTHER)
+        shared.realm(user, "BatchGetSecretValue", SecretIdList=[shared.arn])
+        (found,) = self.seen(shared, "GetSecretValue")
+        assert found["userIdentity"]["arn"] == user
+        assert found["errorCode"] == "AccessDenied"
+
+    @pytest.mark.parametrize("is_let_in", [True, False])
+    def test_of_its_key(self, shared: Shared, is_let_in: bool) -> None:
+        shared.open_secret()
+        shared.open_account()
+        if is_let_in:
+            shared.open_key()
+        assert shared.realm.may(shared.user, "GetSecretValue", SecretId=shared.arn) is is_let_in
+        (found,) = self.seen(shared, "Decrypt")
+        (theirs,) = self.of_the_reader(shared, "Decrypt")
+        assert found["sharedEventID"] == theirs["sharedEventID"]
+        assert found["userIdentity"]["arn"] == shared.user
+        assert found.get("errorCode") == (None if is_let_in else "AccessDenied")
+        assert found["resources"][0]["ARN"] == shared.key

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +21,7 @@ from smclient_embedded.audit import AuditTrail
 from smclient_embedded.audit.logfiles import export, log_path
 from smclient_embedded.audit_cli import tailed
 from smclient_embedded.store import AuditRecord, MemoryStore, Scope
+from smclient_embedded.store.records import AuditPage, AuditQuery
 
 CANARY = "canary-93ab1c"
 HOME = Scope("123456789012", "us-east-1")
@@ -162,6 +166,44 @@ class TestTail:
             found.extend(map(number, followed))
         assert found == list(range(2, 3000))
 
+    def test_follows_a_record_that_comes_to_be_there_behind_others(self) -> None:
+        """In PostgreSQL whoever was given a place first may be there last. And no further back than
+        that is anything looked at."""
+        store = BehindStore(5, 7)
+        trail = AuditTrail(store, lambda: 0.0, HOME)
+        for n in range(9):
+            add(store, HOME, n, at=NOON + timedelta(seconds=4 * n))
+        rounds: Iterator[Callable[[], None]] = iter(
+            [
+                lambda: store.hidden.discard("e7"),
+                lambda: add(store, HOME, 9, at=NOON + timedelta(seconds=36)),
+                lambda: store.hidden.discard("e5"),
+                lambda: None,
+            ]
+        )
+        found: list[int] = []
+        followed = tailed(trail, trail.scopes, last=2, wait=lambda: go_on(rounds))
+        with pytest.raises(KeyboardInterrupt):
+            found.extend(map(number, followed))
+        assert found == [6, 8, 7, 9]
+
+    def test_follows_on_where_all_that_was_seen_is_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The store keeps the newest only; nothing is told twice."""
+        monkeypatch.setattr("smclient_embedded.store.memory.KEPT_AUDIT", 2)
+        store = MemoryStore()
+        trail = AuditTrail(store, lambda: 0.0, HOME)
+        add(store, HOME, 1, 2, 3)
+        rounds: Iterator[Callable[[], None]] = iter(
+            [lambda: add(store, HOME, *range(4, 10)), lambda: None]
+        )
+        found: list[int] = []
+        followed = tailed(trail, trail.scopes, last=2, wait=lambda: go_on(rounds))
+        with pytest.raises(KeyboardInterrupt):
+            found.extend(map(number, followed))
+        assert found == [2, 3, 8, 9]
+
 
 class TestExport:
     def test_writes_cloudtrails_files_under_cloudtrails_names(
@@ -239,6 +281,37 @@ def a_record(scope: Scope, n: int, at: datetime = NOON) -> AuditRecord:
     at += timedelta(milliseconds=n)
     document = {"eventID": f"e{n}", "eventName": "Get", "eventTime": "", "userIdentity": {}}
     return AuditRecord(f"e{n}", scope, at, "Get", document)
+
+
+class BehindStore(MemoryStore):
+    """A store in which some records are not there yet, though others behind them are."""
+
+    def __init__(self, *numbers: int) -> None:
+        super().__init__()
+        self.hidden = {f"e{n}" for n in numbers}
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[Any]:
+        with super().transaction(write=write) as tx:
+            yield _Hiding(tx, self.hidden)
+
+
+class _Hiding:
+    def __init__(self, tx: Any, hidden: set[str]) -> None:
+        self._tx = tx
+        self._hidden = hidden
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def audit_page(self, scope: Scope, query: AuditQuery) -> AuditPage:
+        page: AuditPage = self._tx.audit_page(scope, query)
+        shown = [at for at, r in enumerate(page.records) if r.event_id not in self._hidden]
+        return replace(
+            page,
+            records=tuple(page.records[at] for at in shown),
+            positions=tuple(page.positions[at] for at in shown),
+        )
 
 
 def add(store: MemoryStore, scope: Scope, *numbers: int, at: datetime = NOON) -> None:

@@ -31,6 +31,11 @@ def judged(control_id: str, secret: SecretRecord, **parameters: Any) -> str | No
     return None if verdict is None else verdict.status
 
 
+OWN = "123456789012"
+THEIR_ROLES = f"arn:aws:iam::{OTHER}:role/*"
+LAMBDA = {"Service": "lambda.amazonaws.com"}
+
+
 def policy(**statement: Any) -> dict[str, str]:
     whole = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
     return {"ResourcePolicy": json.dumps({"Statement": [{**whole, **statement}]})}
@@ -152,6 +157,27 @@ class TestExposure:
         self, policies: dict[str, str], public: str, shared: str
     ) -> None:
         """Open to all is one question, shared with an account another."""
+        secret = replace(SECRET, policies=policies)
+        assert judged("SMClient.1", secret) == public
+        assert judged("SMClient.2", secret) == shared
+
+    @pytest.mark.parametrize(
+        ("principal", "operator", "key", "value", "public", "shared"),
+        [
+            ("*", "StringEquals", "aws:PrincipalAccount", OTHER, "PASSED", "FAILED"),
+            ("*", "StringEquals", "aws:PrincipalAccount", [OWN, OTHER], "PASSED", "FAILED"),
+            ("*", "StringEquals", "aws:PrincipalAccount", OWN, "PASSED", "PASSED"),
+            ({"AWS": "*"}, "ArnLike", "aws:PrincipalArn", THEIR_ROLES, "PASSED", "FAILED"),
+            (LAMBDA, "StringEquals", "aws:SourceAccount", OTHER, "PASSED", "FAILED"),
+            (LAMBDA, "StringEquals", "aws:SourceAccount", OWN, "PASSED", "PASSED"),
+            ("*", "StringEquals", "aws:PrincipalOrgID", "o-1", "PASSED", "PASSED"),
+            ("*", "StringNotEquals", "aws:PrincipalAccount", OTHER, "FAILED", "PASSED"),
+        ],
+    )
+    def test_by_the_accounts_that_a_condition_limits_an_open_policy_to(
+        self, principal: Any, operator: str, key: str, value: Any, public: str, shared: str
+    ) -> None:
+        policies = policy(Principal=principal, Condition={operator: {key: value}})
         secret = replace(SECRET, policies=policies)
         assert judged("SMClient.1", secret) == public
         assert judged("SMClient.2", secret) == shared

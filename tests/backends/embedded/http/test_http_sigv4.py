@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smclient_embedded.errors import (
@@ -62,6 +62,9 @@ _SEGMENT = st.text(string.ascii_letters + "-_.~%25 ", max_size=6).map(
 
 @settings(max_examples=100, deadline=None)
 @given(path=st.lists(_SEGMENT, max_size=5).map(lambda parts: "/" + "/".join(parts)))
+@example("/a/.")
+@example("/a/b/..")
+@example("/a/./")
 def test_paths_are_canonicalised_as_botocore_does(path: str) -> None:
     if path.startswith("//"):  # a URL cannot say this
         path = "/x" + path

@@ -173,6 +173,16 @@ class TestARecord:
         memory.refused("DescribeSecret", SecretId="x" * 2049)
         assert len(memory.events("DescribeSecret")[0]["errorMessage"]) == 1024
 
+    def test_never_repeats_a_description(self, memory: Any) -> None:
+        """Not even one that is refused for its length, and not beside another fault."""
+        asked = {"Name": "", "Description": f"{CANARY}' at 'description' " + "x" * 2048}
+        _, text = memory.refused("CreateSecret", **asked)
+        assert CANARY in text
+        (event,) = memory.events("CreateSecret")
+        assert CANARY not in json.dumps(event)
+        assert "Value at 'description' failed" in event["errorMessage"]
+        assert "Value '' at 'name' failed" in event["errorMessage"]
+
     def test_is_one_for_each_call(self, world: Any) -> None:
         """Answered or refused, read or written; each with an id of its own."""
         world.create()
@@ -335,6 +345,20 @@ class TestWriting:
 
 
 class TestLookup:
+    def test_gives_records_that_are_the_callers_own(self, world: Any) -> None:
+        """Changing one changes neither what is kept nor what is recorded later."""
+        role = world.service.create_principal("app", kind="role")
+        world.caller = world.service.assume_role(role, "s-1").principal
+        for _ in range(2):
+            world.refused("DescribeSecret", SecretId="s")
+            (event, *_) = world.events("DescribeSecret")
+            kept = json.dumps(event["userIdentity"])
+            event["userIdentity"]["sessionContext"]["attributes"].clear()
+            event["requestParameters"]["secretId"] = "another"
+        found = world.events("DescribeSecret")
+        assert [json.dumps(each["userIdentity"]) for each in found] == [kept, kept]
+        assert {each["requestParameters"]["secretId"] for each in found} == {"s"}
+
     def test_gives_the_newest_first_up_to_a_limit(self, world: Any) -> None:
         """Fifty unless told."""
         for n in range(60):

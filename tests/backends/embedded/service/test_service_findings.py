@@ -12,9 +12,16 @@ import pytest
 
 from smclient.errors import ConfigError
 from smclient_embedded import EmbeddedService
-from smclient_embedded.findings import FRAMEWORKS, InvalidFindingError, by_requirement, summarise
+from smclient_embedded.findings import (
+    FRAMEWORKS,
+    InvalidFindingError,
+    book,
+    by_requirement,
+    summarise,
+)
 from smclient_embedded.findings.controls import BY_ID
 from smclient_embedded.rotating import RotationTo
+from smclient_embedded.store.records import Scope
 
 REQUIRED = {
     "AwsAccountId",
@@ -159,6 +166,58 @@ class TestAFinding:
         with pytest.raises(ConfigError, match="NOTIFIED"):
             world.service.set_finding_workflow([finding["Id"]], "DONE")
 
+    def test_that_says_nothing_new_needs_no_turn_to_write(
+        self, world: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Judging ten thousand secrets keeps nobody from writing."""
+        world.create()
+        first = world.service.findings()
+        store = world.service.door.store
+        transaction = store.transaction
+
+        def reading_only(*, write: bool) -> Any:
+            assert not write
+            return transaction(write=write)
+
+        monkeypatch.setattr(store, "transaction", reading_only)
+        assert world.service.findings() == first
+
+    def test_keeps_what_another_did_while_it_was_judged(
+        self, world: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A workflow that was set, and what another look found of a secret made since."""
+        world.create()
+        finding = of(world, "SecretsManager.1")
+        world("DeleteSecret", SecretId="s", ForceDeleteWithoutRecovery=True)
+        world.create("other")
+        store = world.service.door.store
+        transaction = store.transaction
+
+        def meanwhile(*, write: bool) -> Any:
+            if write:
+                monkeypatch.undo()
+                world.create("third")
+                world.service.findings()
+                world.service.set_finding_workflow([finding["Id"]], "NOTIFIED")
+            return transaction(write=write)
+
+        monkeypatch.setattr(store, "transaction", meanwhile)
+        found = world.service.findings()
+        (old,) = [one for one in found if one["Id"] == finding["Id"]]
+        assert (old["RecordState"], old["Workflow"]["Status"]) == ("ARCHIVED", "NOTIFIED")
+        third = [one for one in found if ":secret:third-" in one["Resources"][0]["Id"]]
+        assert {one["RecordState"] for one in third} == {"ACTIVE"}
+
+    def test_of_a_control_that_is_no_more_hinders_no_workflow(self, world: Any) -> None:
+        """A store that another version wrote."""
+        arn = world.create()
+        finding = of(world, "SecretsManager.1")
+        scope = Scope("123456789012", "us-east-1")
+        with world.service.door.store.transaction(write=True) as tx:
+            known = book._read(tx, scope)
+            book._write(tx, scope, {**known, ("SMClient.99", arn): next(iter(known.values()))})
+        assert world.service.set_finding_workflow([finding["Id"]], "NOTIFIED") == 1
+
     def test_survives_a_restart(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """What was known is in the store."""
         url = f"embedded://{tmp_path}/s.db"
@@ -202,6 +261,34 @@ class TestParameters:
         memory.create()
         with pytest.raises(ConfigError, match="1 to 365"):
             memory.service.findings({"unusedForDays": 0})
+
+
+class TestTheKey:
+    """Of SMClient.3: the key that is in use counts, not what it was called."""
+
+    @pytest.mark.parametrize("called", ["arn", "id", "alias", "alias arn"])
+    def test_that_is_allowed_by_its_arn_passes(self, world: Any, called: str) -> None:
+        key = world.service.create_key(alias="ours")
+        place, _, key_id = key.partition("key/")
+        names = {"arn": key, "id": key_id, "alias": "alias/ours", "alias arn": f"{place}alias/ours"}
+        world.create(KmsKeyId=names[called])
+        allowed = of(world, "SMClient.3", parameters={"kmsKeyArns": [key]})
+        assert allowed["Compliance"]["Status"] == "PASSED"
+        other = of(world, "SMClient.3", parameters={"kmsKeyArns": [f"{place}key/other"]})
+        assert f"under {key}, which is none" in other["Description"]
+
+    def test_that_is_the_default_one_fails_by_its_arn_too(self, world: Any) -> None:
+        world.create("first")
+        version = world("ListSecretVersionIds", SecretId="first")["Versions"][0]
+        assert version["KmsKeyIds"] == ["DefaultEncryptionKey"]
+        with world.service.door.store.transaction(write=False) as tx:
+            (managed,) = tx.keys(Scope("123456789012", "us-east-1"))
+        world("DeleteSecret", SecretId="first", ForceDeleteWithoutRecovery=True)
+        world.create(KmsKeyId=managed.arn)
+        finding = of(world, "SMClient.3")
+        assert finding["Compliance"]["Status"] == "FAILED"
+        details = finding["Resources"][0]["Details"]["AwsSecretsManagerSecret"]
+        assert details["KmsKeyId"] == managed.arn
 
 
 class TestAcrossAccounts:
@@ -298,6 +385,18 @@ class TestFindingsOfOthers:
             {"Severity": {"Label": "BAD"}},
             {"Resources": []},
             {"Resources": [{"Id": "x"}]},
+            {"Resources": [{"Type": "Other", "Id": 3}]},
+            {"Compliance": None},
+            {"Compliance": "FAILED"},
+            {"Compliance": {"Status": None}},
+            {"Compliance": {"Status": "BAD"}},
+            {"Compliance": {"StatusReasons": ["because"]}},
+            {"Workflow": "NEW"},
+            {"Workflow": {"Status": "DONE"}},
+            {"RecordState": ["ACTIVE"]},
+            {"RecordState": "GONE"},
+            {"Region": 1},
+            {"FindingProviderFields": []},
             {"Title": 3},
             {"Description": "x" * 300_000},
             {"Note": object()},
@@ -307,6 +406,15 @@ class TestFindingsOfOthers:
         """Whatever is wrong with them."""
         with pytest.raises(InvalidFindingError):
             memory.service.take_in_findings([guard_duty("x", **wrong)])
+
+    @pytest.mark.parametrize("more", [{}, {"Workflow": {}}, {"Compliance": {}}])
+    def test_that_lack_what_may_be_absent_are_new_and_open(
+        self, memory: Any, more: dict[str, Any]
+    ) -> None:
+        memory.service.take_in_findings([guard_duty("x", **more)])
+        (found,) = memory.service.findings()
+        assert (found["Workflow"]["Status"], found["RecordState"]) == ("NEW", "ACTIVE")
+        assert summarise([found])["open"] == 1
 
     def test_are_kept_up_to_a_thousand(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """The newest."""
