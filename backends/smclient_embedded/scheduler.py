@@ -44,10 +44,6 @@ class Done:
     keys_deleted: tuple[str, ...] = ()
 
 
-class _Lost(Exception):
-    """The job is another's now, was cancelled, or went with its secret."""
-
-
 class _Strayed(Exception):
     """The function took AWSPENDING off the version that it was to make current."""
 
@@ -150,7 +146,7 @@ class Scheduler:
         """Run one claimed job. ``None`` if it is not to be run (any more)."""
         with self.door.store.transaction(write=True) as tx:
             secret = tx.secret(job.arn)
-            if not _is_held(job, tx) or secret is None:
+            if not machine.is_held(job, tx) or secret is None:
                 return None
             if secret.rotation is None or not (
                 secret.rotation.function_arn or machine.is_managed(secret)
@@ -170,7 +166,7 @@ class Scheduler:
         with Heartbeat(lambda: self._renew(job), RENEWED_SECONDS):
             try:
                 reason = self._call_steps(job, secret)
-            except _Lost:
+            except machine.Lost:
                 return None
             except machine.NotYet as later:
                 self._pause(job, later)
@@ -182,14 +178,14 @@ class Scheduler:
         """Have each step done. Returns why it failed.
 
         Raises:
-            _Lost: the job is no longer this node's.
+            Lost: the job is no longer this node's.
             NotYet: the next step is for later.
         """
         for step in machine.steps(job):
             try:
                 self._step(job, secret, step)
                 self._check(job)
-            except (_Lost, machine.NotYet):
+            except (machine.Lost, machine.NotYet):
                 raise
             except _Strayed:
                 return f"{step}: AWSPENDING was taken off the version of this rotation"
@@ -212,14 +208,14 @@ class Scheduler:
 
     def _pause(self, job: RotationJob, later: machine.NotYet) -> None:
         with self.door.store.transaction(write=True) as tx:
-            if _is_held(job, tx):
+            if machine.is_held(job, tx):
                 machine.pause(job, tx, later.at)
 
     def _renew(self, job: RotationJob) -> bool:
         """Hold the job for another while; whether it could be."""
         with self.door.store.transaction(write=True) as tx:
             held = tx.rotation_job(job.arn)
-            if held is None or not _is_held(job, tx):
+            if held is None or not machine.is_held(job, tx):
                 return False
             tx.put_rotation_job(replace(held, leased_until=self.door.now() + LEASE))
         return True
@@ -227,16 +223,16 @@ class Scheduler:
     def _check(self, job: RotationJob) -> None:
         """Between two steps: is the job still ours, and is there still something to rotate to?"""
         with self.door.store.transaction(write=False) as tx:
-            if not _is_held(job, tx):
-                raise _Lost
+            if not machine.is_held(job, tx):
+                raise machine.Lost
             if machine.abandoned(job, tx):
                 raise _Strayed
         if not self._renew(job):
-            raise _Lost
+            raise machine.Lost
 
     def _end(self, job: RotationJob, tx: Transaction, reason: str | None) -> bool | None:
         secret = tx.secret(job.arn)
-        if not _is_held(job, tx) or secret is None:
+        if not machine.is_held(job, tx) or secret is None:
             return None  # cancelled, abandoned, deleted, or another node took it over
         now = self.door.now()
         if reason is None and not machine.ended_well(job, tx):
@@ -257,13 +253,6 @@ class Scheduler:
             scope, name, at=self.door.now(), event_id=self.door.ids.uuid(), details=details
         )
         self.door.audit.record(tx, [event])
-
-
-def _is_held(job: RotationJob, tx: Transaction) -> bool:
-    """Whether a claim still holds. A later rotation of the secret has another token, a later claim
-    another fence."""
-    held = tx.rotation_job(job.arn)
-    return held is not None and (held.token, held.fence) == (job.token, job.fence)
 
 
 def _reason(error: Exception) -> str:

@@ -45,6 +45,17 @@ class NotYet(Exception):
         self.at = at
 
 
+class Lost(Exception):
+    """The job is another's now, was cancelled, or went with its secret."""
+
+
+def is_held(job: RotationJob, tx: Transaction) -> bool:
+    """Whether a claim still holds. A later rotation of the secret has another token, a later claim
+    another fence."""
+    held = tx.rotation_job(job.arn)
+    return held is not None and (held.token, held.fence) == (job.token, job.fence)
+
+
 def is_managed(secret: SecretRecord) -> bool:
     """Whether the service that owns a secret rotates it itself."""
     return secret.owning_service in MANAGED_OWNERS
