@@ -71,6 +71,18 @@ class Rotation:
             raise RotationStepError(f"secret {self.arn}: createSecret has stored no value yet")
         return value
 
+    def expect_pending(self) -> None:
+        """Look once more, right before something is changed for good that only a pending value may
+        be set to.
+
+        Raises:
+            RotationStepError: the rotation was cancelled, settled or finished meanwhile.
+        """
+        if not _has_work(self, self.secrets.describe(self.arn).value):
+            raise RotationStepError(
+                f"secret {self.arn}: version {self.token} became AWSCURRENT while this step ran"
+            )
+
     def random_password(self, rules: PasswordRules) -> str:
         """A password by these rules, from GetRandomPassword."""
         answer = self.secrets.call("GetRandomPassword", rules.parameters()).value
@@ -145,24 +157,38 @@ class RotationFunction:
             _finish(rotation, described)
         logger.info("%s: done for version %s of %s", step, rotation.token, rotation.arn)
 
-    def settle(self, secret_id: str, secrets: Backend | None = None) -> str | None:
+    def settle(
+        self, secret_id: str, secrets: Backend | None = None, *, force: bool = False
+    ) -> str | None:
         """End a rotation that was abandoned (cancelled, or its function is gone), so that
         RotateSecret is taken again. For people and programs; Secrets Manager never calls it.
 
         A pending value that is in force where it is used becomes the current one: to drop it would
         lose the login. Otherwise AWSPENDING is taken off its version, if the current value works.
 
+        Call CancelRotateSecret first, and wait as long as one call of the function may last: a
+        setSecret that still ran would set the password of a value that was given up.
+
+        Args:
+            force: settle though rotation is on; for whoever knows that the function does not run.
+
         Returns:
             ``finished``, ``discarded``, or ``None`` if no rotation was pending.
 
         Raises:
-            RotationStepError: neither value works, so neither can be chosen.
+            RotationStepError: rotation is on, or neither value works, so neither can be chosen.
         """
         backend = secrets or self._backend()
         described = backend.describe(secret_id).value
         token = described.version_at(AWSPENDING)
         if token is None or token == described.version_at(AWSCURRENT):
             return None
+        if described.rotation_enabled and not force:
+            raise RotationStepError(
+                f"secret {described.arn}: its rotation is on, so its function may be about to set "
+                "the pending value; call CancelRotateSecret, wait as long as one call of the "
+                "function may last, then settle (or settle(..., force=True) if it runs no more)"
+            )
         rotation = Rotation(backend, described.arn, token)
         pending = rotation.pending()
         if pending is not None and not self.works(rotation, rotation.current()):

@@ -117,6 +117,7 @@ class RedisAclUser(SingleUser):
             )
         session = self._administrator(rotation, value.fields, current, pending)
         try:
+            rotation.expect_pending()
             self._doing(pending, "set the password", lambda: _set(session, current, pending))
         finally:
             close_all([session])

@@ -104,6 +104,7 @@ class SingleUser(_DatabaseUser):
                 "nor the previous password; set the user's password to the one of AWSCURRENT"
             )
         try:
+            rotation.expect_pending()
             self._doing(
                 pending,
                 "change the password",
@@ -174,6 +175,7 @@ class AlternatingUsers(_DatabaseUser):
                     "rights are not copied to anyone before it logs in"
                 )
             master = self._master(rotation, value, current)
+            rotation.expect_pending()
             self._doing(
                 pending,
                 "make the other user",
