@@ -33,6 +33,11 @@ DRIVERS = ("pymysql", "MySQLdb", "mysql.connector")
 LIMIT_VARIABLE = "USERNAME_CHARACTER_LIMIT"
 _NO_TLS_HERE = 2026
 _USER_EXISTS = 1396
+# A digest that the user's plugin or the server's rules have no use for. 1290 is many things (a
+# server that is read-only, for one): only its text tells.
+_WANTS_CLEAR = frozenset({1372, 1819, 1827})
+_OPTION_PREVENTS = 1290
+_STRICT = "strict-password-validation"
 
 
 class MySQLSession:
@@ -148,8 +153,8 @@ class MySQLEngine(Engine):
                 raise
 
     def _set_password(self, session: MySQLSession, statement: str, password: str) -> None:
-        """MySQL blanks passwords in its logs. MariaDB does not, so it is sent the digest, unless
-        the user's plugin or the server's rules want the password itself."""
+        """MySQL blanks passwords in its logs. MariaDB does not, so it is sent the digest, and the
+        password itself only where it says that the user's plugin or its rules want that."""
         clear = literal(str(password))
         if session.is_mariadb:
             ways = [literal(_digest(password)), f"PASSWORD({clear})"]
@@ -162,6 +167,8 @@ class MySQLEngine(Engine):
             try:
                 session.run(statement)
             except self.errors() as error:
+                if not _wants_clear(error):
+                    raise
                 logger.info("the server wants the password itself (%s)", _number(error))
             else:
                 return
@@ -226,6 +233,12 @@ def _digest(password: str) -> str:
 def _number(error: BaseException) -> object:
     number = getattr(error, "errno", None)
     return number if isinstance(number, int) else (error.args[0] if error.args else None)
+
+
+def _wants_clear(error: BaseException) -> bool:
+    """Whether a digest was refused because the server wants the password itself."""
+    number = _number(error)
+    return number in _WANTS_CLEAR or (number == _OPTION_PREVENTS and _STRICT in str(error))
 
 
 def _tls(driver: str, use: bool | None) -> dict[str, Any]:
