@@ -204,7 +204,7 @@ def _serve(options: _Options) -> None:
                 listener,
                 server.Serving(
                     tls=tls,
-                    run_due=lambda: service.run_due(workers=ROTATING),
+                    background=lambda: service.run_in_background(workers=ROTATING),
                     max_connections=options.max_connections,
                 ),
                 on_ready=lambda: _say_ready(listener.endpoint, key_file, tls, options.as_json),

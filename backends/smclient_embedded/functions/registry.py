@@ -162,7 +162,11 @@ class Functions:
             self.run(function_arn, event)
             return
         backend = secrets(found.role)
-        found.handler(dict(event), FunctionContext(found.name, function_arn, backend))
+        try:
+            found.handler(dict(event), FunctionContext(found.name, function_arn, backend))
+        except SystemExit as error:  # it would end the thread that runs all the others
+            kind = "Runtime.ExitError"
+            raise FunctionFailedError(f"{kind}: it asked the process to end", kind=kind) from error
 
     def run(self, function_arn: str, event: Mapping[str, Any]) -> Invocation:
         """Run a function with code of its own.
