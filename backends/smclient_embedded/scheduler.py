@@ -294,7 +294,11 @@ class Scheduler:
         return True
 
     def _fail(self, job: RotationJob, tx: Transaction, secret: SecretRecord, reason: str) -> None:
-        machine.put_off(job, tx, reason, now=self.door.now())
+        if job.test_only:
+            machine.end_test(job, tx)
+            replicate_changes(self.deps_for(secret.scope, tx), secret)
+        else:
+            machine.put_off(job, tx, reason, now=self.door.now())
         self._event(tx, secret.scope, _name(job, "Failed"), SecretId=job.arn, FailureReason=reason)
 
     def _event(self, tx: Transaction, scope: Scope, name: str, **details: str) -> None:

@@ -3,7 +3,8 @@
     RotateSecret → AWSPENDING on an empty version, a job → createSecret, setSecret, testSecret,
     finishSecret → AWSCURRENT on that version → AWSPENDING goes, dates are set, the job is gone
 
-A failed attempt changes nothing but the job: all four steps are tried again with the same token.
+A failed attempt changes nothing but the job: all four steps are tried again with the same token. A
+test run (``RotateImmediately=false``) is made once.
 """
 
 from __future__ import annotations
@@ -176,6 +177,13 @@ def attempt(job: RotationJob, tx: Transaction) -> RotationJob:
     begun = replace(job, attempts=job.attempts + 1)
     tx.put_rotation_job(begun)
     return begun
+
+
+def end_test(job: RotationJob, tx: Transaction) -> None:
+    """A test run is over, whatever came of it: its version is none to rotate to."""
+    if tx.labels(job.arn).get(AWSPENDING) == job.token:
+        tx.remove_label(job.arn, AWSPENDING)
+    tx.remove_rotation_job(job.arn)
 
 
 def put_off(job: RotationJob, tx: Transaction, reason: str, *, now: datetime) -> None:
