@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 from smclient.backend import Backend
@@ -31,6 +31,9 @@ RENEWED_SECONDS = 15.0
 LONGEST_STEP = 20 * 60.0
 """Seconds of the machine's clock after which a step is given up: more than a function in a process
 of its own may take. A callable in this process cannot be ended, only left behind."""
+GRACE = timedelta(minutes=10)
+"""How long a job is left to other nodes by one that has not its function. Then nobody has it, and
+its rotation fails."""
 BATCH = 100
 
 _SHOWN = 300
@@ -76,6 +79,8 @@ class Scheduler:
     owner: str
     _hanging: set[str] = field(default_factory=set)
     """Secrets whose rotation was given up while a call of their function still runs here."""
+    _left: dict[str, tuple[str, int, datetime]] = field(default_factory=dict)
+    """Secrets whose rotation is left to other nodes: which one, attempts until then, since when."""
 
     def run_due(self, *, workers: int = 1) -> Done:
         """Delete what is to be deleted, begin the rotations that are due, run those begun.
@@ -186,6 +191,9 @@ class Scheduler:
                 tx.remove_rotation_job(job.arn)
                 self._event(tx, secret.scope, "RotationAbandoned", SecretId=job.arn)
                 return None
+            if self._is_for_others(job, secret, tx):
+                machine.leave(job, tx, now=self.door.now())
+                return None
             job = machine.attempt(job, tx)
             if job.attempts == 1:
                 self._event(tx, secret.scope, _name(job, "Started"), SecretId=job.arn)
@@ -204,6 +212,22 @@ class Scheduler:
                 self._hanging.discard(job.arn)
         with self.door.store.transaction(write=True) as tx:
             return self._end(job, tx, reason)
+
+    def _is_for_others(self, job: RotationJob, secret: SecretRecord, tx: Transaction) -> bool:
+        """Whether this node has neither the function nor, for a managed secret, who sets the
+        password, and others may: until nobody began an attempt for a while."""
+        function_arn = None if secret.rotation is None else secret.rotation.function_arn
+        if function_arn is None:
+            is_here = self.managed.is_attached(secret.arn)
+        else:
+            is_here = self.door.functions.knows(function_arn, tx)
+        token, attempts, since = self._left.pop(job.arn, (job.token, job.attempts, self.door.now()))
+        if (token, attempts) != (job.token, job.attempts):  # somebody ran it meanwhile
+            since = self.door.now()
+        if is_here or self.door.now() - since >= GRACE:
+            return False
+        self._left[job.arn] = (job.token, job.attempts, since)
+        return True
 
     def _call_steps(self, attempt: _Attempt) -> str | None:
         """Have each step done. Returns why it failed.

@@ -51,6 +51,10 @@ class ManagedRotation:
     keys_for: KeysFor
     attached: dict[str, Attached]
 
+    def is_attached(self, arn: str) -> bool:
+        """Whether somebody here sets the password of a secret."""
+        return arn in self.attached
+
     def step(self, secret: SecretRecord, job: RotationJob, step: str) -> None:
         """Do a step; each may find its work done already.
 

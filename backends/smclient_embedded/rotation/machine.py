@@ -31,6 +31,7 @@ TEST_STEPS = ("testSecret",)
 _FIRST_RETRY = timedelta(minutes=2)
 _LAST_RETRY = timedelta(hours=1)
 _MOST_DOUBLINGS = 5  # 64 minutes: past the last retry
+_LEFT_FOR = timedelta(seconds=2)
 _ONE_DAY = timedelta(days=1)
 
 
@@ -217,6 +218,11 @@ def retry_at(
 def pause(job: RotationJob, tx: Transaction, at: datetime) -> None:
     """The next step is not due before then; nobody need hold the job until it is."""
     tx.put_rotation_job(replace(job, due_at=at, owner=None, leased_until=None))
+
+
+def leave(job: RotationJob, tx: Transaction, *, now: datetime) -> None:
+    """Let another node have the job, which this one cannot run."""
+    tx.put_rotation_job(replace(job, due_at=now + _LEFT_FOR, owner=None, leased_until=None))
 
 
 def wait(job: RotationJob, tx: Transaction, *, now: datetime) -> None:
