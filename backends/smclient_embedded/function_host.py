@@ -147,7 +147,7 @@ class FunctionHost:
     def function_log(self, name: str) -> str:
         """What a function with code of its own wrote of late."""
         arn = self._arn_of(name)
-        if arn not in (shown["arn"] for shown in self._functions.about()):
+        if not self._functions.knows(arn):
             raise _no_function(name)
         return self._functions.log(arn)
 
