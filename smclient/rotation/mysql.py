@@ -21,6 +21,7 @@ from smclient.rotation.databases import (
     Engine,
     Login,
     ca_file,
+    error_number,
     load_driver,
     tls_context,
 )
@@ -107,7 +108,7 @@ class MySQLEngine(Engine):
         try:
             connection = driver.connect(**arguments, **_tls(name, None))
         except driver.Error as error:
-            if _number(error) != _NO_TLS_HERE:
+            if error_number(error) != _NO_TLS_HERE:
                 raise
             connection = driver.connect(**arguments, **_tls(name, False))
         return MySQLSession(connection)
@@ -149,7 +150,7 @@ class MySQLEngine(Engine):
         try:
             self._first_that_works(master, [f"CREATE USER {user} IDENTIFIED {way}" for way in ways])
         except self.errors() as error:
-            if _number(error) != _USER_EXISTS:
+            if error_number(error) != _USER_EXISTS:
                 raise
 
     def _set_password(self, session: MySQLSession, statement: str, password: str) -> None:
@@ -169,7 +170,7 @@ class MySQLEngine(Engine):
             except self.errors() as error:
                 if not _wants_clear(error):
                     raise
-                logger.info("the server wants the password itself (%s)", _number(error))
+                logger.info("the server wants the password itself (%s)", error_number(error))
             else:
                 return
         session.run(statements[-1])
@@ -230,14 +231,9 @@ def _digest(password: str) -> str:
     return "*" + hashlib.sha1(once, usedforsecurity=False).hexdigest().upper()
 
 
-def _number(error: BaseException) -> object:
-    number = getattr(error, "errno", None)
-    return number if isinstance(number, int) else (error.args[0] if error.args else None)
-
-
 def _wants_clear(error: BaseException) -> bool:
     """Whether a digest was refused because the server wants the password itself."""
-    number = _number(error)
+    number = error_number(error)
     return number in _WANTS_CLEAR or (number == _OPTION_PREVENTS and _STRICT in str(error))
 
 

@@ -49,7 +49,7 @@ class PostgresEngine(Engine):
 
     def set_password(self, session: PostgresSession, login: Login) -> None:
         """See ``Engine``. The server is sent a verifier, so no log of its has the password."""
-        session.run(self._alter_user(session, login))
+        session.run(self._with_password("ALTER", session, login))
 
     def check_name(self, name: str) -> str | None:
         """PostgreSQL cuts longer names off, without an error."""
@@ -68,7 +68,7 @@ class PostgresEngine(Engine):
         if not exists:
             _copy_attributes(master, old.username, new.username)
             _copy_settings(master, old.username, new.username)
-        master.run(self._alter_user(master, new))
+        master.run(self._with_password("ALTER", master, new))
         master.run("COMMIT")
 
     def _grant(self, master: PostgresSession, old: str, new: str) -> None:
@@ -76,9 +76,9 @@ class PostgresEngine(Engine):
         if master.run(member)[0][0] not in (True, "t") and not _is_made_from(master, old, new):
             master.run(f"GRANT {identifier(old)} TO {identifier(new)}")
 
-    def _alter_user(self, session: PostgresSession, login: Login) -> str:
+    def _with_password(self, verb: str, session: PostgresSession, login: Login) -> str:
         verifier = self._verifier(session, login)
-        return f"ALTER USER {identifier(login.username)} WITH PASSWORD {literal(verifier)}"
+        return f"{verb} USER {identifier(login.username)} WITH PASSWORD {literal(verifier)}"
 
     def _verifier(self, session: PostgresSession, login: Login) -> str:
         """By the method that the server is set to; before version 10 the setting is ``on``."""

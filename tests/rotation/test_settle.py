@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,13 +20,13 @@ def begun(kind: Any, bench: Any, store: Any, function: Any, *, master: bool) -> 
     return token
 
 
-def after_the_current_login(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
-    """Do something when setSecret has read its values and logged in."""
+def after_the_login(label: str, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
+    """Do something when setSecret has read its values and logged in with these credentials."""
     real = users.log_in
 
     def logged_in(engine: Any, login: Login) -> Any:
         session = real(engine, login)
-        if login.label == "current":
+        if login.label == label:
             monkeypatch.setattr(users, "log_in", real)
             act()
         return session
@@ -77,7 +78,7 @@ def test_a_password_that_was_settled_meanwhile_is_not_set(
             bench.client.call("CancelRotateSecret", SecretId=bench.name)
         assert function.settle(bench.name, bench.secrets, force=forced) == "discarded"
 
-    after_the_current_login(monkeypatch, settle)
+    after_the_login("current", monkeypatch, settle)
     with pytest.raises(RotationStepError):
         bench.step(function, "setSecret", token)
     assert kind.takes(bench.value())
@@ -91,9 +92,8 @@ def test_the_other_user_is_not_made_for_a_rotation_that_was_settled_meanwhile(
     function = kind.alternating()
     token = begun(kind, bench, store, function, master=True)
     pending = bench.value("AWSPENDING")
-    after_the_current_login(
-        monkeypatch, lambda: bench.client.call("CancelRotateSecret", SecretId=bench.name)
-    )
+    cancel = partial(bench.client.call, "CancelRotateSecret", SecretId=bench.name)
+    after_the_login("current", monkeypatch, cancel)
     with pytest.raises(RotationStepError, match="not enabled"):
         bench.step(function, "setSecret", token)
     assert not kind.takes(pending)
@@ -103,18 +103,11 @@ def test_a_password_is_not_added_for_a_rotation_that_was_cancelled_meanwhile(
     redis_kind: Any, bench: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a user has several."""
-    from smclient.rotation import redis
-
     function = redis_kind.single()
     token = begun(redis_kind, bench, store, function, master=True)
     pending = bench.value("AWSPENDING")
-    real = redis.log_in
-
-    def logged_in(engine: Any, login: Login) -> Any:
-        bench.client.call("CancelRotateSecret", SecretId=bench.name)
-        return real(engine, login)
-
-    monkeypatch.setattr(redis, "log_in", logged_in)
+    cancel = partial(bench.client.call, "CancelRotateSecret", SecretId=bench.name)
+    after_the_login("master", monkeypatch, cancel)
     with pytest.raises(RotationStepError, match="not enabled"):
         bench.step(function, "setSecret", token)
     assert not redis_kind.takes(pending)

@@ -23,10 +23,10 @@ from smclient_embedded.deps import Deps
 from smclient_embedded.following import replicate_changes
 from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import attach
-from smclient_embedded.managed.kinds import KINDS, Kind
 from smclient_embedded.managed.passwords import SetsPasswords
 from smclient_embedded.operations.get_random_password import get_random_password
 from smclient_embedded.rotation.machine import Lost, NotYet, is_held
+from smclient_embedded.rotation.managed_kinds import KINDS, Kind
 from smclient_embedded.store.ports import Keyring, Store, Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord, VersionRecord
 

@@ -16,6 +16,7 @@ from smclient.secret import AWSCURRENT, AWSPENDING
 from smclient_embedded.errors import InvalidParameterException
 from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import pending_elsewhere
+from smclient_embedded.rotation.managed_kinds import OWNERS
 from smclient_embedded.rotation.schedule import Schedule, ScheduleError, Window, parse
 from smclient_embedded.store.ports import Keyring, Transaction
 from smclient_embedded.store.records import (
@@ -33,10 +34,6 @@ _LAST_RETRY = timedelta(hours=1)
 _MOST_DOUBLINGS = 5  # 64 minutes: past the last retry
 _LEFT_FOR = timedelta(seconds=2)
 _ONE_DAY = timedelta(days=1)
-
-
-MANAGED_OWNERS = frozenset({"rds", "redshift"})
-"""Services that rotate their own secrets, without a function."""
 
 
 class NotYet(Exception):
@@ -60,7 +57,7 @@ def is_held(job: RotationJob, tx: Transaction) -> bool:
 
 def is_managed(secret: SecretRecord) -> bool:
     """Whether the service that owns a secret rotates it itself."""
-    return secret.owning_service in MANAGED_OWNERS
+    return secret.owning_service in OWNERS
 
 
 def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) -> RotationSettings:
