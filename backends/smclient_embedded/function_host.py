@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smclient.backend import missing_extra
 from smclient.clock import Clock
-from smclient.errors import ConfigError, ResourceNotFoundError
+from smclient.errors import ConfigError, FunctionFailedError, ResourceNotFoundError
 from smclient.secret import AWSCURRENT
 from smclient_embedded.context import Principal
 from smclient_embedded.door import Door
@@ -146,7 +147,7 @@ class FunctionHost:
     def function_log(self, name: str) -> str:
         """What a function with code of its own wrote of late."""
         arn = self._arn_of(name)
-        if arn not in (shown["arn"] for shown in self._functions.about()):
+        if not self._functions.knows(arn):
             raise _no_function(name)
         return self._functions.log(arn)
 
@@ -181,6 +182,7 @@ class _Reception:
 
     host: FunctionHost
     _loopback: Loopback | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, function: ChildFunction) -> Session:
         """See ``Reception.open``."""
@@ -198,9 +200,13 @@ class _Reception:
         """See ``Reception.expect``."""
         loopback = self._endpoint()
         key = loopback.found(session.access_key_id)
-        if key is not None:
-            principal = self._principal(function, self._masters(function, event))
-            loopback.put(replace(key, principal=principal))
+        if key is None:
+            raise FunctionFailedError(
+                "Runtime.KeysUnknown: the keys of its process are none that were handed out here",
+                kind="Runtime.KeysUnknown",
+            )
+        principal = self._principal(function, self._masters(function, event))
+        loopback.put(replace(key, principal=principal))
 
     def end(self, session: Session) -> None:
         """See ``Reception.end``."""
@@ -213,14 +219,15 @@ class _Reception:
             self._loopback.close()
 
     def _endpoint(self) -> Loopback:
-        if self._loopback is None:
-            try:
-                from smclient_embedded.http.loopback import Loopback
-            except ImportError as error:
-                raise missing_extra("a function in a process of its own", error) from error
-            host = self.host
-            self._loopback = Loopback(lambda: host._door, host.account, host.region)
-        return self._loopback
+        try:
+            from smclient_embedded.http.loopback import Loopback
+        except ImportError as error:
+            raise missing_extra("a function in a process of its own", error) from error
+        host = self.host
+        with self._lock:
+            if self._loopback is None:
+                self._loopback = Loopback(lambda: host._door, host.account, host.region)
+            return self._loopback
 
     def _principal(self, function: ChildFunction, masters: tuple[str, ...]) -> Principal:
         if function.role is not None:

@@ -1,13 +1,14 @@
-"""What is due: rotations and deletions. One pass does all of it; who calls it how often is not its
-business (``EmbeddedService.run_due``, later ``serve``)."""
+"""What is due: rotations and deletions. Who has it done how often is not its business: one pass of
+``EmbeddedService.run_due``, or the threads of ``EmbeddedService.run_in_background``."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from time import monotonic
 
 from smclient.backend import Backend
 from smclient.errors import FunctionFailedError, RotationStepError
@@ -27,6 +28,12 @@ LEASE = timedelta(seconds=60)
 """How long a job is held without a sign of life. While its function runs the lease is renewed, so a
 node that was killed is replaced within that time."""
 RENEWED_SECONDS = 15.0
+LONGEST_STEP = 20 * 60.0
+"""Seconds of the machine's clock after which a step is given up: more than a function in a process
+of its own may take. A callable in this process cannot be ended, only left behind."""
+GRACE = timedelta(minutes=10)
+"""How long a job is left to other nodes by one that has not its function. Then nobody has it, and
+its rotation fails."""
 BATCH = 100
 
 _SHOWN = 300
@@ -44,12 +51,21 @@ class Done:
     keys_deleted: tuple[str, ...] = ()
 
 
-class _Lost(Exception):
-    """The job is another's now, was cancelled, or went with its secret."""
-
-
 class _Strayed(Exception):
     """The function took AWSPENDING off the version that it was to make current."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at a rotation, as its thread goes on: which step, and since when."""
+
+    job: RotationJob
+    secret: SecretRecord
+    step: str = ""
+    since: float = field(default_factory=monotonic)
+
+    def begin(self, step: str) -> None:
+        self.step, self.since = step, monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,10 @@ class Scheduler:
     secrets_for: Callable[[Scope, str], Backend]
     managed: ManagedRotation
     owner: str
+    _hanging: set[str] = field(default_factory=set)
+    """Secrets whose rotation was given up while a call of their function still runs here."""
+    _left: dict[str, tuple[str, int, datetime]] = field(default_factory=dict)
+    """Secrets whose rotation is left to other nodes: which one, attempts until then, since when."""
 
     def run_due(self, *, workers: int = 1) -> Done:
         """Delete what is to be deleted, begin the rotations that are due, run those begun.
@@ -69,13 +89,12 @@ class Scheduler:
         compared, so that a node that lost its lease meanwhile writes nothing. With more workers so
         many functions run at a time.
         """
-        deleted, keys_deleted = self._delete_due()
-        self._begin_due()
+        deleted, keys_deleted = self.tend()
         if workers == 1:
-            outcomes = self._work()
+            outcomes = self.work()
         else:
             with ThreadPoolExecutor(workers, "smclient-rotation") as pool:
-                passes = [pool.submit(self._work) for _ in range(workers)]
+                passes = [pool.submit(self.work) for _ in range(workers)]
                 outcomes = [outcome for each in passes for outcome in each.result()]
         return Done(
             tuple(deleted),
@@ -84,14 +103,22 @@ class Scheduler:
             tuple(keys_deleted),
         )
 
-    def _work(self) -> list[tuple[str, bool]]:
-        """Run one job after the other, as long as there are any."""
+    def tend(self) -> tuple[list[str], list[str]]:
+        """What calls no function: delete what is to be deleted (the ARNs of secrets and of KMS
+        keys), begin the rotations that are due."""
+        deleted = self._delete_due()
+        self._begin_due()
+        return deleted
+
+    def work(self, on_hang: Callable[[], object] = lambda: None) -> list[tuple[str, bool]]:
+        """Run one job after the other, as long as there are any: which, and whether they ended
+        well. ``on_hang`` is called, from another thread, when this one was given up."""
         outcomes: list[tuple[str, bool]] = []
         for _ in range(BATCH):
             job = self._claim()
             if job is None:
                 break
-            is_done = self._run(job)
+            is_done = self._run(job, on_hang)
             if is_done is not None:
                 outcomes.append((job.arn, is_done))
         return outcomes
@@ -146,11 +173,11 @@ class Scheduler:
             jobs = tx.claim_rotation_jobs(now, owner=self.owner, leased_until=now + LEASE, limit=1)
         return jobs[0] if jobs else None
 
-    def _run(self, job: RotationJob) -> bool | None:
+    def _run(self, job: RotationJob, on_hang: Callable[[], object]) -> bool | None:
         """Run one claimed job. ``None`` if it is not to be run (any more)."""
         with self.door.store.transaction(write=True) as tx:
             secret = tx.secret(job.arn)
-            if not _is_held(job, tx) or secret is None:
+            if not machine.is_held(job, tx) or secret is None:
                 return None
             if secret.rotation is None or not (
                 secret.rotation.function_arn or machine.is_managed(secret)
@@ -164,36 +191,62 @@ class Scheduler:
                 tx.remove_rotation_job(job.arn)
                 self._event(tx, secret.scope, "RotationAbandoned", SecretId=job.arn)
                 return None
+            if self._is_for_others(job, secret, tx):
+                machine.leave(job, tx, now=self.door.now())
+                return None
             job = machine.attempt(job, tx)
             if job.attempts == 1:
                 self._event(tx, secret.scope, _name(job, "Started"), SecretId=job.arn)
-        with Heartbeat(lambda: self._renew(job), RENEWED_SECONDS):
+            if job.arn in self._hanging:
+                return self._end(job, tx, "an earlier call of its function still runs here")
+        attempt = _Attempt(job, secret)
+        with Heartbeat(lambda: self._keep(attempt, on_hang), RENEWED_SECONDS):
             try:
-                reason = self._call_steps(job, secret)
-            except _Lost:
+                reason = self._call_steps(attempt)
+            except machine.Lost:
                 return None
             except machine.NotYet as later:
                 self._pause(job, later)
                 return None
+            finally:
+                self._hanging.discard(job.arn)
         with self.door.store.transaction(write=True) as tx:
             return self._end(job, tx, reason)
 
-    def _call_steps(self, job: RotationJob, secret: SecretRecord) -> str | None:
+    def _is_for_others(self, job: RotationJob, secret: SecretRecord, tx: Transaction) -> bool:
+        """Whether this node has neither the function nor, for a managed secret, who sets the
+        password, and others may: until nobody began an attempt for a while."""
+        function_arn = None if secret.rotation is None else secret.rotation.function_arn
+        if function_arn is None:
+            is_here = self.managed.is_attached(secret.arn)
+        else:
+            is_here = self.door.functions.knows(function_arn, tx)
+        token, attempts, since = self._left.pop(job.arn, (job.token, job.attempts, self.door.now()))
+        if (token, attempts) != (job.token, job.attempts):  # somebody ran it meanwhile
+            since = self.door.now()
+        if is_here or self.door.now() - since >= GRACE:
+            return False
+        self._left[job.arn] = (job.token, job.attempts, since)
+        return True
+
+    def _call_steps(self, attempt: _Attempt) -> str | None:
         """Have each step done. Returns why it failed.
 
         Raises:
-            _Lost: the job is no longer this node's.
+            Lost: the job is no longer this node's.
             NotYet: the next step is for later.
         """
+        job = attempt.job
         for step in machine.steps(job):
+            attempt.begin(step)
             try:
-                self._step(job, secret, step)
+                self._step(job, attempt.secret, step)
                 self._check(job)
-            except (_Lost, machine.NotYet):
+            except (machine.Lost, machine.NotYet):
                 raise
             except _Strayed:
                 return f"{step}: AWSPENDING was taken off the version of this rotation"
-            except Exception as error:  # noqa: BLE001  users' code may raise whatever it likes
+            except (Exception, SystemExit) as error:  # noqa: BLE001  users' code may raise anything
                 reason = _reason(error)
                 logger.warning("rotation of %s: %s raised %s", job.arn, step, reason)
                 return f"{step}: {reason}"
@@ -212,14 +265,29 @@ class Scheduler:
 
     def _pause(self, job: RotationJob, later: machine.NotYet) -> None:
         with self.door.store.transaction(write=True) as tx:
-            if _is_held(job, tx):
+            if machine.is_held(job, tx):
                 machine.pause(job, tx, later.at)
+
+    def _keep(self, attempt: _Attempt, on_hang: Callable[[], object]) -> bool:
+        """A sign of life of a job whose step runs, or the end of an attempt that hangs. Its fence
+        is raised then, so that whatever comes back from it later writes nothing."""
+        if monotonic() - attempt.since < LONGEST_STEP:
+            return self._renew(attempt.job)
+        job = attempt.job
+        self._hanging.add(job.arn)
+        reason = f"{attempt.step}: Sandbox.Timedout: it ran longer than {LONGEST_STEP:g} seconds"
+        logger.error("rotation of %s is given up: %s", job.arn, reason)
+        with self.door.store.transaction(write=True) as tx:
+            if machine.is_held(job, tx):
+                self._fail(replace(job, fence=job.fence + 1), tx, attempt.secret, reason)
+        on_hang()
+        return False
 
     def _renew(self, job: RotationJob) -> bool:
         """Hold the job for another while; whether it could be."""
         with self.door.store.transaction(write=True) as tx:
             held = tx.rotation_job(job.arn)
-            if held is None or not _is_held(job, tx):
+            if held is None or not machine.is_held(job, tx):
                 return False
             tx.put_rotation_job(replace(held, leased_until=self.door.now() + LEASE))
         return True
@@ -227,30 +295,35 @@ class Scheduler:
     def _check(self, job: RotationJob) -> None:
         """Between two steps: is the job still ours, and is there still something to rotate to?"""
         with self.door.store.transaction(write=False) as tx:
-            if not _is_held(job, tx):
-                raise _Lost
+            if not machine.is_held(job, tx):
+                raise machine.Lost
             if machine.abandoned(job, tx):
                 raise _Strayed
         if not self._renew(job):
-            raise _Lost
+            raise machine.Lost
 
     def _end(self, job: RotationJob, tx: Transaction, reason: str | None) -> bool | None:
         secret = tx.secret(job.arn)
-        if not _is_held(job, tx) or secret is None:
+        if not machine.is_held(job, tx) or secret is None:
             return None  # cancelled, abandoned, deleted, or another node took it over
         now = self.door.now()
         if reason is None and not machine.ended_well(job, tx):
             reason = "finishSecret: AWSCURRENT was not moved"
         if reason is not None:
-            machine.put_off(job, tx, reason, now=now)
-            self._event(
-                tx, secret.scope, _name(job, "Failed"), SecretId=job.arn, FailureReason=reason
-            )
+            self._fail(job, tx, secret, reason)
             return False
         machine.complete(job, tx, secret, now=now)
         replicate_changes(self.deps_for(secret.scope, tx), secret)
         self._event(tx, secret.scope, _name(job, "Succeeded"), SecretId=job.arn)
         return True
+
+    def _fail(self, job: RotationJob, tx: Transaction, secret: SecretRecord, reason: str) -> None:
+        if job.test_only:
+            machine.end_test(job, tx)
+            replicate_changes(self.deps_for(secret.scope, tx), secret)
+        else:
+            machine.put_off(job, tx, reason, now=self.door.now())
+        self._event(tx, secret.scope, _name(job, "Failed"), SecretId=job.arn, FailureReason=reason)
 
     def _event(self, tx: Transaction, scope: Scope, name: str, **details: str) -> None:
         event = service_event(
@@ -259,14 +332,7 @@ class Scheduler:
         self.door.audit.record(tx, [event])
 
 
-def _is_held(job: RotationJob, tx: Transaction) -> bool:
-    """Whether a claim still holds. A later rotation of the secret has another token, a later claim
-    another fence."""
-    held = tx.rotation_job(job.arn)
-    return held is not None and (held.token, held.fence) == (job.token, job.fence)
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Why a function failed. Of its own words nothing: they may hold anything. Errors of our tree
     hold no values; those of functions in processes of their own say their kind first."""
     kind = type(error).__name__

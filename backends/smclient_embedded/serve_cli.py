@@ -214,7 +214,7 @@ def _answer(
                 listener,
                 server.Serving(
                     tls=tls,
-                    run_due=lambda: service.run_due(workers=ROTATING),
+                    background=lambda: service.run_in_background(workers=ROTATING),
                     max_connections=options.max_connections,
                 ),
                 on_ready=lambda: on_ready(_how_reached(listener.endpoint, key_file, tls)),

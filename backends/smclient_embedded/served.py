@@ -67,7 +67,7 @@ def served(service: EmbeddedService) -> Iterator[ServedService]:
         find_key=lambda access_key_id: keys.find(access_key_id) or service.find_key(access_key_id),
         open_session=service.open_session,
     )
-    serving = server.Serving(run_due=service.run_due)
+    serving = server.Serving(background=service.run_in_background)
     with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
         app = HttpApp(service.door, settings, inline=lambda operation: False, pool=pool)
         with server.in_thread(app, server.listen("127.0.0.1", 0), serving) as endpoint:

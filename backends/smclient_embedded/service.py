@@ -37,6 +37,7 @@ from smclient_embedded.principals import Principals
 from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.reopening import ReopenedBackend
 from smclient_embedded.scheduler import Done, Scheduler
+from smclient_embedded.standing import Duty, Standing
 from smclient_embedded.store import Scope, Store, Transaction, load_store
 from smclient_embedded.upkeep import Upkeep
 from smclient_embedded.watching import Watching
@@ -243,9 +244,20 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         what was done; so many rotations at a time. Writes what audit holds back and lets alarms
         look at the time, too."""
         done = self._scheduler.run_due(workers=workers)
-        self.alarms.check()
-        self.audit.flush()
+        self._look_at_the_time()
         return done
+
+    def run_in_background(
+        self, *, workers: int = 4, seconds: float = 1.0
+    ) -> AbstractContextManager[object]:
+        """While it is entered, what ``run_due`` does is done every so many seconds by threads: one
+        for all that calls no function, and ``workers`` for rotations, each on its own. A step that
+        runs longer than 20 minutes is given up: its rotation has failed, and another thread takes
+        the place of the one that hangs."""
+        duties: dict[str, Duty] = {
+            f"smclient-rotation-{number}": self._scheduler.work for number in range(workers)
+        }
+        return Standing({"smclient-due": lambda on_hang: self._tend(), **duties}, seconds)
 
     def close(self) -> None:
         """Write what audit holds back and close the store. Closing twice is fine.
@@ -274,6 +286,14 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         self.close()
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        self._scheduler.tend()
+        self._look_at_the_time()
+
+    def _look_at_the_time(self) -> None:
+        self.alarms.check()
+        self.audit.flush()
 
     def _answer(self, principal: Principal | str | None, region: str) -> Any:
         from smclient_embedded.http.json11 import answer

@@ -9,7 +9,7 @@ from typing import Self
 
 class Crew:
     """A ``with`` block in which so many threads call ``work``, each with its number, with a pause
-    before each call.
+    before each call. What a call raises ends its thread, and is raised at the end of the block.
 
     Args:
         pause: seconds.
@@ -18,6 +18,7 @@ class Crew:
     def __init__(self, *, threads: int, pause: float) -> None:
         self._pause = pause
         self._stop = threading.Event()
+        self._errors: list[Exception] = []
         self._threads = [
             threading.Thread(target=self._run, args=(number,), daemon=True)
             for number in range(threads)
@@ -37,6 +38,8 @@ class Crew:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if self._errors and error is None:
+            raise self._errors[0]
 
     def wait(self, seconds: float) -> None:
         """Let them work for a while."""
@@ -48,4 +51,8 @@ class Crew:
 
     def _run(self, number: int) -> None:
         while not self._stop.wait(self._pause):
-            self.work(number)
+            try:
+                self.work(number)
+            except Exception as error:  # noqa: BLE001  it is raised where it is seen
+                self._errors.append(error)
+                return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import threading
@@ -74,13 +75,12 @@ class Load(Crew):
             self.slowest = max(self.slowest, time.monotonic() - began)
 
     def _ask(self) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
         try:
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            answer.read()
-            return str(answer.status)
-        except (OSError, http.client.HTTPException) as error:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
+            with contextlib.closing(connection):
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                return str(answer.status)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
             return type(error).__name__
-        finally:
-            connection.close()

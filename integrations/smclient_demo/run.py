@@ -88,7 +88,7 @@ def _part(
 ) -> Part:
     client = scene.client(**settings)
     engine = make_engine(scene.server.host, scene.server.port, client)
-    before = len(scene.function.held)
+    before = len(scene.function.windows)
     done = 0
     try:
         with (
@@ -100,7 +100,7 @@ def _part(
                 done += scene.rotate()
                 tell(f"  rotation {number}: {load.requests} requests, {load.failed} failed")
             time.sleep(SPACE)
-        windows = scene.function.held[before:]
+        windows = scene.function.windows[before:]
         return Part(
             requests=load.requests,
             failed=load.failed,

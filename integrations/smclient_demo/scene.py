@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from smclient import InvalidRequestError, SecretsClient
-from smclient.rotation import PostgresSingleUser, Rotation
+from smclient import SecretsClient
+from smclient.rotation import PostgresSingleUser
 from smclient_demo.app import APP_SECRET, DATABASE_SECRET
+from smclient_demo.held import Held, RotatedService
 from smclient_demo.postgres_server import PostgresServer
 from smclient_embedded import EmbeddedService
 
 USER = "app"
 
 
-class SlowPostgresSingleUser(PostgresSingleUser):
-    """Holds the window between setSecret and finishSecret open: until it closes, the database takes
-    the pending password only, and every fresh read of AWSCURRENT is wrong."""
+class SlowPostgresSingleUser(Held):
+    """``PostgresSingleUser`` whose window is held open."""
 
     def __init__(self, hold: float) -> None:
-        super().__init__()
-        self._hold = hold
-        self.held: list[float] = []
-
-    def test_value(self, rotation: Rotation) -> None:
-        """Test twice, ``hold`` seconds apart."""
-        began = time.monotonic()
-        super().test_value(rotation)
-        time.sleep(self._hold)
-        super().test_value(rotation)
-        self.held.append(time.monotonic() - began)
+        super().__init__(PostgresSingleUser(), hold)
 
 
-class Scene:
+class Scene(RotatedService):
     """Server, service and secrets, and what happens to them."""
 
     def __init__(self, server: PostgresServer, folder: Path, *, hold: float) -> None:
+        service = EmbeddedService(f"embedded://{folder / 'secrets.db'}")
+        super().__init__(service, SlowPostgresSingleUser(hold))
         self.server = server
-        self.service = EmbeddedService(f"embedded://{folder / 'secrets.db'}")
-        self.function = SlowPostgresSingleUser(hold)
-        self._admin = SecretsClient(self.service.backend())
-        self._arn = self.service.register_function("demo-rotation", self.function)
         self._set_up()
 
     def client(self, **settings: Any) -> SecretsClient:
@@ -55,25 +41,11 @@ class Scene:
 
     def rotate(self) -> bool:
         """One whole rotation. True if it ended and the database takes the new password only."""
-        old = self._admin.refresh(DATABASE_SECRET).fields
-        try:
-            self._admin.call(
-                "RotateSecret",
-                SecretId=DATABASE_SECRET,
-                RotationLambdaARN=self._arn,
-                RotationRules={"AutomaticallyAfterDays": 30},
-            )
-        except InvalidRequestError:
-            return False  # the one before did not end
-        if not self.service.run_due().rotated:
+        old = self.admin.refresh(DATABASE_SECRET).fields
+        if not (self.begin(DATABASE_SECRET) and self.run_due()):
             return False
-        new = self._admin.refresh(DATABASE_SECRET).fields
+        new = self.admin.refresh(DATABASE_SECRET).fields
         return self._logs_in(new) and not self._logs_in(old)
-
-    def close(self) -> None:
-        """Close the service; the server is the caller's."""
-        self._admin.close()
-        self.service.close()
 
     def _set_up(self) -> None:
         password = secrets.token_urlsafe(24)
@@ -90,8 +62,8 @@ class Scene:
             "password": password,
         }
         app = {"session_key": secrets.token_hex(32), "api_key": secrets.token_hex(20)}
-        for name, value in ((DATABASE_SECRET, login), (APP_SECRET, app)):
-            self._admin.call("CreateSecret", Name=name, SecretString=json.dumps(value))
+        self.create(DATABASE_SECRET, login)
+        self.create(APP_SECRET, app)
 
     def _logs_in(self, fields: Mapping[str, Any]) -> bool:
         try:

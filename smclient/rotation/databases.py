@@ -199,10 +199,15 @@ def _scrub(error: BaseException) -> None:
     error.__traceback__ = None
 
 
-def _code(error: BaseException) -> str:
+def error_number(error: BaseException) -> int | None:
     """The number of the database's error, where the driver has one; never its text."""
-    code = getattr(error, "errno", None) or (error.args[0] if error.args else None)
-    return f" {code}" if isinstance(code, int) else ""
+    number = getattr(error, "errno", None) or (error.args[0] if error.args else None)
+    return number if isinstance(number, int) else None
+
+
+def _code(error: BaseException) -> str:
+    number = error_number(error)
+    return "" if number is None else f" {number}"
 
 
 def alternate(name: str, suffix: str = SUFFIX) -> str:

@@ -71,6 +71,18 @@ class Rotation:
             raise RotationStepError(f"secret {self.arn}: createSecret has stored no value yet")
         return value
 
+    def expect_pending(self) -> None:
+        """Look once more, right before something is changed for good that only a pending value may
+        be set to.
+
+        Raises:
+            RotationStepError: the rotation was cancelled, settled or finished meanwhile.
+        """
+        if not _has_work(self, self.secrets.describe(self.arn).value):
+            raise RotationStepError(
+                f"secret {self.arn}: version {self.token} became AWSCURRENT while this step ran"
+            )
+
     def random_password(self, rules: PasswordRules) -> str:
         """A password by these rules, from GetRandomPassword."""
         answer = self.secrets.call("GetRandomPassword", rules.parameters()).value
@@ -145,42 +157,61 @@ class RotationFunction:
             _finish(rotation, described)
         logger.info("%s: done for version %s of %s", step, rotation.token, rotation.arn)
 
-    def settle(self, secret_id: str, secrets: Backend | None = None) -> str | None:
+    def settle(
+        self, secret_id: str, secrets: Backend | None = None, *, force: bool = False
+    ) -> str | None:
         """End a rotation that was abandoned (cancelled, or its function is gone), so that
         RotateSecret is taken again. For people and programs; Secrets Manager never calls it.
 
         A pending value that is in force where it is used becomes the current one: to drop it would
         lose the login. Otherwise AWSPENDING is taken off its version, if the current value works.
 
+        Call CancelRotateSecret first, and wait as long as one call of the function may last: a
+        setSecret that still ran would set the password of a value that was given up.
+
+        Args:
+            force: settle though rotation is on; for whoever knows that the function does not run.
+
         Returns:
             ``finished``, ``discarded``, or ``None`` if no rotation was pending.
 
         Raises:
-            RotationStepError: neither value works, so neither can be chosen.
+            RotationStepError: rotation is on, or neither value works, so neither can be chosen.
         """
         backend = secrets or self._backend()
         described = backend.describe(secret_id).value
         token = described.version_at(AWSPENDING)
         if token is None or token == described.version_at(AWSCURRENT):
             return None
+        if described.rotation_enabled and not force:
+            raise RotationStepError(
+                f"secret {described.arn}: its rotation is on, so its function may be about to set "
+                "the pending value; call CancelRotateSecret, wait as long as one call of the "
+                "function may last, then settle (or settle(..., force=True) if it runs no more)"
+            )
         rotation = Rotation(backend, described.arn, token)
         pending = rotation.pending()
-        if pending is not None and not self.works(rotation, rotation.current()):
-            if not self.works(rotation, pending):
-                raise RotationStepError(
-                    f"secret {described.arn}: neither AWSCURRENT nor AWSPENDING is accepted where "
-                    "it is used, so the abandoned rotation can be neither finished nor discarded; "
-                    "set the password to the one of AWSCURRENT and try again"
-                )
-            _finish(rotation, described)
-            done = "finished"
-        else:
-            if pending is not None:
-                self.discard_value(rotation, pending)
-            done = "discarded"
+        done = "discarded" if pending is None else self._decide(rotation, pending, described)
         _move(rotation, AWSPENDING, None, token)
         logger.info("the abandoned rotation %s of %s is %s", token, described.arn, done)
         return done
+
+    def _decide(
+        self, rotation: Rotation, pending: SecretValue, described: SecretDescription
+    ) -> str:
+        current = rotation.current()
+        if self.works(rotation, current):
+            if not pending.same_value(current):  # a test run's is a copy
+                self.discard_value(rotation, pending)
+            return "discarded"
+        if not self.works(rotation, pending):
+            raise RotationStepError(
+                f"secret {described.arn}: neither AWSCURRENT nor AWSPENDING is accepted where it "
+                "is used, so the abandoned rotation can be neither finished nor discarded; set the "
+                "password to the one of AWSCURRENT and try again"
+            )
+        _finish(rotation, described)
+        return "finished"
 
     def _create(self, rotation: Rotation) -> None:
         rotation.current()  # a secret without a current value cannot be rotated: say so now

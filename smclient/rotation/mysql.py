@@ -21,6 +21,7 @@ from smclient.rotation.databases import (
     Engine,
     Login,
     ca_file,
+    error_number,
     load_driver,
     tls_context,
 )
@@ -33,6 +34,11 @@ DRIVERS = ("pymysql", "MySQLdb", "mysql.connector")
 LIMIT_VARIABLE = "USERNAME_CHARACTER_LIMIT"
 _NO_TLS_HERE = 2026
 _USER_EXISTS = 1396
+# A digest that the user's plugin or the server's rules have no use for. 1290 is many things (a
+# server that is read-only, for one): only its text tells.
+_WANTS_CLEAR = frozenset({1372, 1819, 1827})
+_OPTION_PREVENTS = 1290
+_STRICT = "strict-password-validation"
 
 
 class MySQLSession:
@@ -102,7 +108,7 @@ class MySQLEngine(Engine):
         try:
             connection = driver.connect(**arguments, **_tls(name, None))
         except driver.Error as error:
-            if _number(error) != _NO_TLS_HERE:
+            if error_number(error) != _NO_TLS_HERE:
                 raise
             connection = driver.connect(**arguments, **_tls(name, False))
         return MySQLSession(connection)
@@ -144,12 +150,12 @@ class MySQLEngine(Engine):
         try:
             self._first_that_works(master, [f"CREATE USER {user} IDENTIFIED {way}" for way in ways])
         except self.errors() as error:
-            if _number(error) != _USER_EXISTS:
+            if error_number(error) != _USER_EXISTS:
                 raise
 
     def _set_password(self, session: MySQLSession, statement: str, password: str) -> None:
-        """MySQL blanks passwords in its logs. MariaDB does not, so it is sent the digest, unless
-        the user's plugin or the server's rules want the password itself."""
+        """MySQL blanks passwords in its logs. MariaDB does not, so it is sent the digest, and the
+        password itself only where it says that the user's plugin or its rules want that."""
         clear = literal(str(password))
         if session.is_mariadb:
             ways = [literal(_digest(password)), f"PASSWORD({clear})"]
@@ -162,7 +168,9 @@ class MySQLEngine(Engine):
             try:
                 session.run(statement)
             except self.errors() as error:
-                logger.info("the server wants the password itself (%s)", _number(error))
+                if not _wants_clear(error):
+                    raise
+                logger.info("the server wants the password itself (%s)", error_number(error))
             else:
                 return
         session.run(statements[-1])
@@ -223,9 +231,10 @@ def _digest(password: str) -> str:
     return "*" + hashlib.sha1(once, usedforsecurity=False).hexdigest().upper()
 
 
-def _number(error: BaseException) -> object:
-    number = getattr(error, "errno", None)
-    return number if isinstance(number, int) else (error.args[0] if error.args else None)
+def _wants_clear(error: BaseException) -> bool:
+    """Whether a digest was refused because the server wants the password itself."""
+    number = error_number(error)
+    return number in _WANTS_CLEAR or (number == _OPTION_PREVENTS and _STRICT in str(error))
 
 
 def _tls(driver: str, use: bool | None) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class PostgresEngine(Engine):
 
     def set_password(self, session: PostgresSession, login: Login) -> None:
         """See ``Engine``. The server is sent a verifier, so no log of its has the password."""
-        session.run(self._alter_user(session, login))
+        session.run(self._with_password("ALTER", session, login))
 
     def check_name(self, name: str) -> str | None:
         """PostgreSQL cuts longer names off, without an error."""
@@ -63,22 +63,22 @@ class PostgresEngine(Engine):
         exists = master.run(f"SELECT 1 FROM pg_roles WHERE rolname = {role}")  # noqa: S608
         if not exists:
             master.run(f"CREATE ROLE {identifier(new.username)} WITH LOGIN")
-        if new.username.endswith(SUFFIX):
+        if not exists or new.username.endswith(SUFFIX):
             self._grant(master, old.username, new.username)
-            if not exists:
-                _copy_attributes(master, old.username, new.username)
-                _copy_settings(master, old.username, new.username)
-        master.run(self._alter_user(master, new))
+        if not exists:
+            _copy_attributes(master, old.username, new.username)
+            _copy_settings(master, old.username, new.username)
+        master.run(self._with_password("ALTER", master, new))
         master.run("COMMIT")
 
     def _grant(self, master: PostgresSession, old: str, new: str) -> None:
         member = f"SELECT pg_has_role({literal(new)}, {literal(old)}, 'MEMBER')"
-        if master.run(member)[0][0] not in (True, "t"):
+        if master.run(member)[0][0] not in (True, "t") and not _is_made_from(master, old, new):
             master.run(f"GRANT {identifier(old)} TO {identifier(new)}")
 
-    def _alter_user(self, session: PostgresSession, login: Login) -> str:
+    def _with_password(self, verb: str, session: PostgresSession, login: Login) -> str:
         verifier = self._verifier(session, login)
-        return f"ALTER USER {identifier(login.username)} WITH PASSWORD {literal(verifier)}"
+        return f"{verb} USER {identifier(login.username)} WITH PASSWORD {literal(verifier)}"
 
     def _verifier(self, session: PostgresSession, login: Login) -> str:
         """By the method that the server is set to; before version 10 the setting is ``on``."""
@@ -99,6 +99,17 @@ class PostgresAlternatingUsers(AlternatingUsers):
     ``AlternatingUsers``."""
 
     engine = PostgresEngine
+
+
+def _is_made_from(master: PostgresSession, name: str, other: str) -> bool:
+    """Whether a user was granted the other: the first one, where only its clone was restored. The
+    server takes no grant the other way round then, and none is needed."""
+    rows = master.run(
+        "SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member "  # noqa: S608
+        "JOIN pg_roles o ON o.oid = m.roleid "
+        f"WHERE r.rolname = {literal(name)} AND o.rolname = {literal(other)}"
+    )
+    return bool(rows)
 
 
 def _copy_attributes(master: PostgresSession, old: str, new: str) -> None:

@@ -20,12 +20,10 @@ from smclient.rotation.databases import (
     close_all,
     load_driver,
     log_in,
-    read_login,
 )
 from smclient.rotation.function import Rotation
-from smclient.rotation.passwords import PasswordRules
-from smclient.rotation.users import SingleUser
-from smclient.secret import SecretRef
+from smclient.rotation.users import SingleUser, expect_same
+from smclient.secret import SecretValue
 
 _NO_ACL_FILE = "not configured to use an ACL file"
 
@@ -101,48 +99,38 @@ class RedisAclUser(SingleUser):
 
     engine = RedisEngine
 
-    def __init__(self, rules: PasswordRules | None = None) -> None:
-        super().__init__(rules)
-
     def set_value(self, rotation: Rotation) -> None:
         """Leave the user two passwords: the current and the pending one."""
         pending = self._login(rotation.the_pending(), "pending")
         value = rotation.current()
         current = self._login(value, "current")
-        if (pending.username, pending.host) != (current.username, current.host):
-            raise RotationStepError(
-                f"secret {rotation.arn}: username or host differs between versions "
-                f"{pending.version_id} and {current.version_id}; a rotation changes the password "
-                "only"
-            )
-        session = self._administrator(rotation, value.fields, current, pending)
+        expect_same(pending, current, "host", "username")
+        session = self._administrator(rotation, value, current, pending)
         try:
+            rotation.expect_pending()
             self._doing(pending, "set the password", lambda: _set(session, current, pending))
         finally:
             close_all([session])
 
     def _administrator(
-        self, rotation: Rotation, fields: Mapping[str, Any], current: Login, pending: Login
+        self, rotation: Rotation, value: SecretValue, current: Login, pending: Login
     ) -> Any:
-        arn = fields.get("masterarn")
-        if arn:
-            secret = rotation.secrets.fetch(SecretRef(str(arn))).value
-            master = read_login(self._engine, secret, "master")
-            if (master.host, master.port) != (current.host, current.port):
-                raise RotationStepError(
-                    f"secret {rotation.arn}: its host and port are not those of the secret that "
-                    f"masterarn names, {arn}, and the master's password goes nowhere else"
-                )
-            candidates = [master]
-        else:
-            candidates = [pending, current]
-        for login in candidates:
+        if value.fields.get("masterarn"):
+            return self._master(rotation, value, current)
+        for login in (pending, current):
             session = log_in(self._engine, login)
             if session is not None:
                 return session
-        raise RotationStepError(
-            f"secret {rotation.arn}: the server refuses the {candidates[-1].label} password"
-        )
+        raise RotationStepError(f"secret {rotation.arn}: the server refuses the current password")
+
+    def _master_login(self, secret: SecretValue, current: Login) -> Login:
+        master = self._login(secret, "master")
+        if (master.host, master.port) != (current.host, current.port):
+            raise RotationStepError(
+                f"secret {current.arn}: its host and port are not those of the secret that "
+                f"masterarn names, {secret.arn}, and the master's password goes nowhere else"
+            )
+        return master
 
 
 def _set(session: Any, current: Login, pending: Login) -> None:

@@ -47,14 +47,6 @@ class RedshiftEngine(PostgresEngine):
                 master.run(statement)
         master.run("COMMIT")
 
-    def set_password(self, session: PostgresSession, login: Login) -> None:
-        """See ``Engine``."""
-        session.run(self._with_password("ALTER", session, login))
-
-    def _with_password(self, verb: str, session: PostgresSession, login: Login) -> str:
-        verifier = self._verifier(session, login)
-        return f"{verb} USER {identifier(login.username)} WITH PASSWORD {literal(verifier)}"
-
     def _verifier(self, session: PostgresSession, login: Login) -> str:
         """Redshift takes the digest of a password in place of it."""
         if "redshift" in str(session.run("SELECT version()")[0][0]).lower():

@@ -65,6 +65,27 @@ class _DatabaseUser(RotationFunction):
         rules = self._rules or PasswordRules.from_env(exclude_characters=self._engine.excluded)
         return rotation.random_password(rules)
 
+    def _master(self, rotation: Rotation, value: SecretValue, current: Login) -> Any:
+        arn = _master_arn(value)
+        tried = False
+        for stage in (AWSCURRENT, AWSPENDING):  # the master's own rotation may be under way
+            try:
+                secret = rotation.secrets.fetch(SecretRef(arn, stage)).value
+            except ResourceNotFoundError:
+                continue
+            tried = True
+            session = log_in(self._engine, self._master_login(secret, current))
+            if session is not None:
+                return session
+        reason = "the database refuses the password in it" if tried else "it has no value"
+        raise RotationStepError(
+            f"secret {rotation.arn}: cannot log in with the secret that masterarn names, {arn}: "
+            f"{reason}"
+        )
+
+    def _master_login(self, secret: SecretValue, current: Login) -> Login:
+        raise NotImplementedError(f"{type(self).__name__} does not say where a master logs in")
+
     def _doing(self, login: Login, what: str, work: Callable[[], None]) -> None:
         doing(self._engine, login, what, work)
 
@@ -87,7 +108,7 @@ class SingleUser(_DatabaseUser):
         """Log in with what works (pending, current, previous) and set the pending password."""
         pending = self._login(rotation.the_pending(), "pending")
         current = self._login(rotation.current(), "current")
-        _same(pending, current, "host", "username")
+        expect_same(pending, current, "host", "username")
         session = log_in(self._engine, pending)
         if session is not None:
             session.close()
@@ -96,7 +117,7 @@ class SingleUser(_DatabaseUser):
         previous = rotation.previous() if session is None else None
         if previous is not None:
             before = self._login(previous, "previous")
-            _same(pending, before, "host", "username")
+            expect_same(pending, before, "host", "username")
             session = log_in(self._engine, before)
         if session is None:
             raise RotationStepError(
@@ -104,6 +125,7 @@ class SingleUser(_DatabaseUser):
                 "nor the previous password; set the user's password to the one of AWSCURRENT"
             )
         try:
+            rotation.expect_pending()
             self._doing(
                 pending,
                 "change the password",
@@ -155,7 +177,7 @@ class AlternatingUsers(_DatabaseUser):
         pending = self._login(rotation.the_pending(), "pending")
         value = rotation.current()
         current = self._login(value, "current")
-        _same(pending, current, "host", "port", "dbname")
+        expect_same(pending, current, "host", "port", "dbname")
         if pending.username != alternate(current.username):
             raise RotationStepError(
                 f"secret {rotation.arn}: the pending user is not the other user of the current "
@@ -174,6 +196,7 @@ class AlternatingUsers(_DatabaseUser):
                     "rights are not copied to anyone before it logs in"
                 )
             master = self._master(rotation, value, current)
+            rotation.expect_pending()
             self._doing(
                 pending,
                 "make the other user",
@@ -181,24 +204,6 @@ class AlternatingUsers(_DatabaseUser):
             )
         finally:
             close_all([master, session])
-
-    def _master(self, rotation: Rotation, value: SecretValue, current: Login) -> Any:
-        arn = _master_arn(value)
-        tried = False
-        for stage in (AWSCURRENT, AWSPENDING):  # the master's own rotation may be under way
-            try:
-                secret = rotation.secrets.fetch(SecretRef(arn, stage)).value
-            except ResourceNotFoundError:
-                continue
-            tried = True
-            session = log_in(self._engine, self._master_login(secret, current))
-            if session is not None:
-                return session
-        reason = "the database refuses the password in it" if tried else "it has no value"
-        raise RotationStepError(
-            f"secret {rotation.arn}: cannot log in with the secret that masterarn names, {arn}: "
-            f"{reason}"
-        )
 
     def _master_login(self, secret: SecretValue, current: Login) -> Login:
         fields = secret.fields
@@ -232,7 +237,8 @@ def _master_arn(value: SecretValue) -> str:
     return arn
 
 
-def _same(pending: Login, other: Login, *names: str) -> None:
+def expect_same(pending: Login, other: Login, *names: str) -> None:
+    """Raise ``RotationStepError`` where two versions differ in what no rotation changes."""
     for name in names:
         if getattr(pending, name) != getattr(other, name):
             raise RotationStepError(

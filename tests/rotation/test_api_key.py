@@ -123,3 +123,31 @@ def test_settling_revokes_the_key_that_is_given_up(bench: Any) -> None:
     assert function.settle(bench.name, bench.secrets) == "discarded"
     assert acme.valid == {"first"}
     assert bench.value()["key"] == "first"
+
+
+def test_a_test_run_revokes_nothing(bench: Any) -> None:
+    """``RotateImmediately=false`` calls testSecret on a copy of the current key: AWSPREVIOUS's key
+    has its service still to do."""
+    acme = Acme()
+    function = ApiKey(acme)
+    bench.create({"key": "first"})
+    bench.begin(function)
+    bench.service.run_due()
+    assert acme.valid == {"first", "key-0"}
+    bench.client.call("RotateSecret", SecretId=bench.name, RotateImmediately=False)
+    assert bench.service.run_due().rotated == (bench.arn,)
+    assert acme.valid == {"first", "key-0"}
+
+
+def test_settling_a_test_run_revokes_nothing(bench: Any) -> None:
+    """What is given up is a copy of the key in use."""
+    acme = Acme()
+    function = ApiKey(acme)
+    bench.create({"key": "first"})
+    arn = bench.service.register_function("rotate", function)
+    bench.client.call(
+        "RotateSecret", SecretId=bench.name, RotationLambdaARN=arn, RotateImmediately=False
+    )
+    bench.client.call("CancelRotateSecret", SecretId=bench.name)
+    assert function.settle(bench.name, bench.secrets) == "discarded"
+    assert acme.valid == {"first"}

@@ -4,6 +4,7 @@ superusers, verifiers, three drivers."""
 from __future__ import annotations
 
 import json
+import os
 import string
 import sys
 from base64 import b64decode
@@ -142,6 +143,30 @@ def test_a_clone_that_lost_its_membership_gets_it_back(
     old, new = identifier(first["username"]), identifier(clone["username"])
     sql(postgres_kind.server, f"REVOKE {old} FROM {new}")
     assert postgres_kind.may_read(rotate(bench, PostgresAlternatingUsers()))
+
+
+def test_a_first_user_that_is_gone_is_made_with_all_rights(
+    postgres_kind: Any, bench: Any, store: Any
+) -> None:
+    """Only the clone was restored; and so it goes on, though roles are no members in a circle."""
+    made = postgres_kind.make(f"restored_{os.getpid()}_clone")
+    clone = store(postgres_kind, made, master=True)["username"]
+    sql(
+        postgres_kind.server,
+        f"ALTER ROLE {identifier(clone)} CREATEDB",
+        f"ALTER ROLE {identifier(clone)} SET statement_timeout TO '70s'",
+    )
+    first = clone.removesuffix("_clone")
+    for name in (first, clone, first, clone):
+        value = rotate(bench, PostgresAlternatingUsers())
+        assert value["username"] == name
+        assert postgres_kind.takes(value)
+        assert postgres_kind.may_read(value)
+    (row,) = sql(
+        postgres_kind.server,
+        f"SELECT rolcreatedb, rolconfig FROM pg_roles WHERE rolname = {literal(first)}",
+    )
+    assert row == (True, ["statement_timeout=70s"])
 
 
 # --- verifiers ------------------------------------------------------------------------------------

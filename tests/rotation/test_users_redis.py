@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -130,6 +131,23 @@ def test_the_masters_password_goes_to_its_own_server_only(
     bench.step(function, "createSecret", token)
     with pytest.raises(RotationStepError, match="goes nowhere else"):
         bench.step(function, "setSecret", token)
+
+
+def test_a_master_whose_own_rotation_is_under_way(
+    redis_kind: Any, bench: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pending password is in force already, as for alternating users."""
+    works = redis_kind.admin_secret()
+    retired = {**works, "password": "retired-canary"}
+    monkeypatch.setattr(redis_kind, "admin_secret", lambda: retired)
+    arn = store(redis_kind, redis_kind.make(), master=True)["masterarn"]
+    bench.client.call(
+        "PutSecretValue",
+        SecretId=arn,
+        SecretString=json.dumps(works),
+        VersionStages=["AWSPENDING"],
+    )
+    assert redis_kind.takes(rotate(bench, RedisAclUser()))
 
 
 def test_tls_is_tried_and_then_done_without(redis_kind: Any, bench: Any, store: Any) -> None:

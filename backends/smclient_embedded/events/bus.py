@@ -130,7 +130,7 @@ class Subscription:
                 event = self._waiting.popleft()
             try:
                 self._target(copy.deepcopy(event))
-            except Exception as error:  # noqa: BLE001  users' code may raise whatever it likes
+            except (Exception, SystemExit) as error:  # noqa: BLE001  users' code may raise anything
                 self._failed += 1
                 logger.error(
                     "subscriber %s raised %s at the event %s (%s)",

@@ -248,6 +248,8 @@ class _Talk:
         deadline = time.monotonic() + seconds
         output_open = True
         while (line := self._line()) is None:
+            if time.monotonic() >= deadline:
+                raise FunctionFailedError(f"{kind}: {late} than {seconds:g} seconds", kind=kind)
             with selectors.DefaultSelector() as selector:
                 selector.register(self._results, selectors.EVENT_READ)
                 if output_open:
@@ -255,8 +257,6 @@ class _Talk:
                 if self._pending:
                     selector.register(self._orders, selectors.EVENT_WRITE)
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready and time.monotonic() >= deadline:
-                raise FunctionFailedError(f"{kind}: {late} than {seconds:g} seconds", kind=kind)
             descriptors = {key.fd for key, _ in ready}
             if self._orders in descriptors:
                 self._write()
@@ -300,9 +300,12 @@ class _Talk:
         return content != b""
 
     def _drain_log(self) -> None:
-        """What was written before the answer is in the pipe already."""
-        while content := _read(self._output):
+        """What was written before the answer is in the pipe already. A pipe holds no more than a
+        piece, and what is written after the answer is not waited for."""
+        left = _PIECE
+        while left > 0 and (content := _read(self._output)):
             self._log.write(content)
+            left -= len(content)
 
 
 def _read(descriptor: int) -> bytes | None:

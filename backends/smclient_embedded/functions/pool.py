@@ -23,6 +23,8 @@ MOST_WARM = 8
 
 OpenSession = Callable[[ChildFunction], Session]
 EndSession = Callable[[Session], object]
+Find = Callable[[], tuple[str, ChildFunction]]
+"""A function and its revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,21 @@ class Pool:
     _pid: int = field(default_factory=os.getpid)
 
     @contextlib.contextmanager
-    def lend(self, function: ChildFunction, revision: str, log: InvocationLog) -> Iterator[Child]:
+    def lend(self, arn: str, revision: str, find: Find, log: InvocationLog) -> Iterator[Child]:
         """A process with the handler loaded, for the length of the block. It is kept if the block
         ends well, and ended if it does not.
 
+        Args:
+            find: opens the function's code, which is done only where no process of it waits.
+
         Raises:
-            FunctionFailedError: the handler cannot be loaded.
+            FunctionFailedError: the handler cannot be loaded; or what ``find`` raises.
         """
         from smclient_embedded.functions.child import Child  # loads what few services need
 
-        child = self._take(function, revision)
+        child = self._take(arn, revision)
         if child is None:
+            revision, function = find()
             child = Child(function, self.open_session(function))
         try:
             if not child.loaded:
@@ -78,14 +84,15 @@ class Pool:
                 return []
         return warm
 
-    def _take(self, function: ChildFunction, revision: str) -> Child | None:
+    def _take(self, arn: str, revision: str) -> Child | None:
         """A process of this very code whose keys outlast the invocation; older ones are ended."""
         found: Child | None = None
         kept: list[_Warm] = []
-        latest = time.monotonic() + function.timeout_seconds
+        now = time.monotonic()
         for warm in reversed(self._all()):
             child = warm.child
-            if child.function.arn != function.arn:
+            latest = now + child.function.timeout_seconds
+            if child.function.arn != arn:
                 kept.insert(0, warm)
             elif warm.revision != revision or child.session.ends_at < latest or not child.alive:
                 self._end(child)

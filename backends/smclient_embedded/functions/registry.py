@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from smclient.backend import Backend
@@ -72,6 +72,20 @@ class Invocation:
 
     result: str
     log: str
+
+
+@dataclass(slots=True)
+class _Running:
+    """An invocation under way. ``hide`` is what its log must not show; ``function`` is what runs,
+    once that is known."""
+
+    arn: str
+    event: Mapping[str, Any]
+    request_id: str
+    log: InvocationLog = field(default_factory=InvocationLog)
+    hide: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    function: ChildFunction | None = None
 
 
 class Functions:
@@ -162,7 +176,11 @@ class Functions:
             self.run(function_arn, event)
             return
         backend = secrets(found.role)
-        found.handler(dict(event), FunctionContext(found.name, function_arn, backend))
+        try:
+            found.handler(dict(event), FunctionContext(found.name, function_arn, backend))
+        except SystemExit as error:  # it would end the thread that runs all the others
+            kind = "Runtime.ExitError"
+            raise FunctionFailedError(f"{kind}: it asked the process to end", kind=kind) from error
 
     def run(self, function_arn: str, event: Mapping[str, Any]) -> Invocation:
         """Run a function with code of its own.
@@ -170,19 +188,16 @@ class Functions:
         Raises:
             FunctionFailedError: what ``log`` has of it is kept, too.
         """
-        revision, function = self._find(function_arn)
-        request_id = self._new_id()
-        log = InvocationLog()
-        began = time.monotonic()
+        revision = self._revision(function_arn)
+        running = _Running(function_arn, event, self._new_id())
         failure: FunctionFailedError | None = None
-        hide: list[str] = []
         try:
-            result = self._run(function, revision, event, request_id, log, hide)
+            result = self._run(running, revision)
         except FunctionFailedError as error:
             failure = error
             raise
         finally:
-            text = self._report(function, request_id, log.text(hide), began, failure)
+            text = self._report(running, failure)
             self._keep_log(function_arn, text)
         return Invocation(result, text)
 
@@ -193,56 +208,47 @@ class Functions:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _find(self, arn: str) -> tuple[str, ChildFunction]:
+    def _revision(self, arn: str) -> str:
+        """The revision of a function, whose code is not opened for that."""
+        own = self._own.get(arn)
+        kept = None if self.kept is None else self.kept.revision(arn)
+        revision = kept if own is None else own[0]
+        if revision is None:
+            raise _no_function(arn)
+        return revision
+
+    def _find(self, running: _Running) -> tuple[str, ChildFunction]:
+        arn = running.arn
         found = self._own.get(arn) or (None if self.kept is None else self.kept.find(arn))
         if found is None:
-            raise FunctionFailedError(
-                f"ResourceNotFound: there is no {arn}", kind="ResourceNotFound"
-            )
+            raise _no_function(arn)
+        running.function = found[1]
         return found
 
-    def _run(
-        self,
-        function: ChildFunction,
-        revision: str,
-        event: Mapping[str, Any],
-        request_id: str,
-        log: InvocationLog,
-        hide: list[str],
-    ) -> str:
+    def _run(self, running: _Running, revision: str) -> str:
+        arn, log = running.arn, running.log
         while True:
             try:
-                with self._pool.lend(function, revision, log) as child:
-                    return self._ask(child, event, request_id, log, hide)
+                with self._pool.lend(arn, revision, lambda: self._find(running), log) as child:
+                    return self._ask(child, running)
             except StaleProcessError:
                 continue  # each costs a process that had served; a new one is never stale
 
-    def _ask(
-        self,
-        child: Child,
-        event: Mapping[str, Any],
-        request_id: str,
-        log: InvocationLog,
-        hide: list[str],
-    ) -> str:
-        hide += [child.session.secret_key, child.session.session_token]
-        self._reception.expect(child.session, child.function, event)
-        return child.invoke(event, request_id, log)
+    def _ask(self, child: Child, running: _Running) -> str:
+        running.function = child.function
+        running.hide += [child.session.secret_key, child.session.session_token]
+        self._reception.expect(child.session, child.function, running.event)
+        return child.invoke(running.event, running.request_id, running.log)
 
-    def _report(
-        self,
-        function: ChildFunction,
-        request_id: str,
-        text: str,
-        began: float,
-        failure: FunctionFailedError | None,
-    ) -> str:
-        milliseconds = (time.monotonic() - began) * 1000
+    def _report(self, running: _Running, failure: FunctionFailedError | None) -> str:
+        milliseconds = (time.monotonic() - running.began) * 1000
+        memory = "" if running.function is None else f"{running.function.memory_mb} MB"
         outcome = "" if failure is None else f"\tStatus: error\tError: {failure}"
+        request_id, text = running.request_id, running.log.text(running.hide)
         return (
             f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ} START RequestId: {request_id}\n{text}"
             f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
-            f"Duration: {milliseconds:.2f} ms\tMemory Size: {function.memory_mb} MB{outcome}\n"
+            f"Duration: {milliseconds:.2f} ms\tMemory Size: {memory}{outcome}\n"
         )
 
     def _keep_log(self, arn: str, text: str) -> None:
@@ -255,6 +261,10 @@ class Functions:
             self.kept.add_to_log(arn, text)
         except SmclientError as error:  # it did its work; only what it said is lost
             logger.error("the log of %s cannot be kept: %s", arn, error)
+
+
+def _no_function(arn: str) -> FunctionFailedError:
+    return FunctionFailedError(f"ResourceNotFound: there is no {arn}", kind="ResourceNotFound")
 
 
 def decoded(invocation: Invocation) -> Any:

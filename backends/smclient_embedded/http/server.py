@@ -1,4 +1,4 @@
-"""uvicorn, run from here: sockets, readiness, draining, and what is due in the background."""
+"""uvicorn, run from here: sockets, readiness, draining."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,15 +86,14 @@ class Serving:
     """How a server runs.
 
     Attributes:
-        run_due: called every ``due_seconds`` in a thread of its own.
+        background: what is entered while the server runs.
         drain_seconds: how long the answers in flight may take at the end.
         max_connections: how many there may be at once, ``None`` for what the protocol says. One
             more is told so and closed.
     """
 
     tls: TlsFiles | None = None
-    run_due: Callable[[], object] | None = None
-    due_seconds: float = 1.0
+    background: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     drain_seconds: int = DRAIN_SECONDS
     protocol: type[BoundedProtocol] = BoundedProtocol
     max_connections: int | None = None
@@ -108,7 +108,7 @@ def run(
         on_ready: called once connections are accepted.
     """
     server = _Server(_config(app, serving), on_ready)
-    with _background(serving.run_due, serving.due_seconds):
+    with serving.background():
         server.run(sockets=[listener.socket])
 
 
@@ -120,7 +120,7 @@ def in_thread(app: HttpApp, listener: Listener, serving: Serving) -> Iterator[st
 
     def serve() -> None:
         try:
-            with _background(serving.run_due, serving.due_seconds):
+            with serving.background():
                 server.run(sockets=[listener.socket])
         finally:
             ready.set()
@@ -201,27 +201,3 @@ def _loop() -> Any:
     except ImportError:
         return "asyncio"
     return "uvloop"
-
-
-@contextlib.contextmanager
-def _background(work: Callable[[], object] | None, seconds: float) -> Iterator[None]:
-    """Call ``work`` again and again in a thread, until the block ends."""
-    if work is None:
-        yield
-        return
-    stop = threading.Event()
-
-    def loop() -> None:
-        while not stop.wait(seconds):
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001  one bad pass must not end all later ones
-                logger.error("what is due could not be run: %s", type(error).__name__)
-
-    thread = threading.Thread(target=loop, name="smclient-due", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(DRAIN_SECONDS)

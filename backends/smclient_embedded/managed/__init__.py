@@ -4,9 +4,9 @@ kinds      what the kinds are called, tagged and planned     passwords  who sets
 rotation   the four steps                                    secrets    ``service.managed``
 """
 
-from smclient_embedded.managed.kinds import KINDS, OWNERS, Kind
 from smclient_embedded.managed.passwords import SetsPasswords
 from smclient_embedded.managed.rotation import ManagedRotation
 from smclient_embedded.managed.secrets import ManagedSecrets
+from smclient_embedded.rotation.managed_kinds import KINDS, OWNERS, Kind
 
 __all__ = ["KINDS", "OWNERS", "Kind", "ManagedRotation", "ManagedSecrets", "SetsPasswords"]

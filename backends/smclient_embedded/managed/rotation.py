@@ -3,6 +3,9 @@
 It writes records in transactions of its own, past the door: nobody asks for it. The password is set
 in the database first; AWSCURRENT moves a window later, as with AWS, where that takes about a minute
 in which only AWSPENDING logs in.
+
+A node that lost its lease meanwhile (paused, cut off) changes nothing: each step looks whether the
+job is still its own, in the transaction that writes, and right before the database gets a password.
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ from smclient_embedded.deps import Deps
 from smclient_embedded.following import replicate_changes
 from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import attach
-from smclient_embedded.managed.kinds import KINDS, Kind
 from smclient_embedded.managed.passwords import SetsPasswords
 from smclient_embedded.operations.get_random_password import get_random_password
-from smclient_embedded.rotation.machine import NotYet
+from smclient_embedded.rotation.machine import Lost, NotYet, is_held
+from smclient_embedded.rotation.managed_kinds import KINDS, Kind
 from smclient_embedded.store.ports import Keyring, Store, Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord, VersionRecord
 
@@ -48,10 +51,15 @@ class ManagedRotation:
     keys_for: KeysFor
     attached: dict[str, Attached]
 
+    def is_attached(self, arn: str) -> bool:
+        """Whether somebody here sets the password of a secret."""
+        return arn in self.attached
+
     def step(self, secret: SecretRecord, job: RotationJob, step: str) -> None:
         """Do a step; each may find its work done already.
 
         Raises:
+            Lost: the job is no longer this node's.
             NotYet: the window between the database and AWSCURRENT is not over.
             RotationStepError: nobody here can set the password, or the database does not take it.
         """
@@ -66,6 +74,8 @@ class ManagedRotation:
         elif step == "setSecret":
             username, password = self._pending(secret, job)
             if not found.passwords.takes(username, password):
+                with self.store.transaction(write=False) as tx:
+                    _expect_held(job, tx)
                 found.passwords.set_password(username, password)
         elif step == "testSecret":
             username, password = self._pending(secret, job)
@@ -76,6 +86,7 @@ class ManagedRotation:
 
     def _create(self, secret: SecretRecord, job: RotationJob) -> None:
         with self.store.transaction(write=True) as tx:
+            _expect_held(job, tx)
             version = tx.version(secret.arn, job.token)
             if version is None or version.sealed is not None:
                 return
@@ -91,6 +102,7 @@ class ManagedRotation:
 
     def _finish(self, secret: SecretRecord, job: RotationJob, window: timedelta) -> None:
         with self.store.transaction(write=True) as tx:
+            _expect_held(job, tx)
             if tx.labels(secret.arn).get(AWSCURRENT) == job.token:
                 return
             deps = self.deps_for(secret.scope, tx)
@@ -105,6 +117,11 @@ class ManagedRotation:
                 raise RotationStepError("createSecret has stored no value yet")
             fields = json.loads(open_version(self.keys_for(secret.scope, tx), version))
         return str(fields["username"]), str(fields["password"])
+
+
+def _expect_held(job: RotationJob, tx: Transaction) -> None:
+    if not is_held(job, tx):
+        raise Lost
 
 
 def new_password(deps: Deps, secret: SecretRecord) -> str:

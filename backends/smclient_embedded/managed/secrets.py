@@ -8,7 +8,6 @@ from typing import Literal
 from smclient.errors import ConfigError
 from smclient.secret import AWSCURRENT
 from smclient_embedded.finding import locate
-from smclient_embedded.managed.kinds import OWNERS, KindName, kind_of
 from smclient_embedded.managed.passwords import SetsPasswords
 from smclient_embedded.managed.rotation import (
     Attached,
@@ -19,6 +18,7 @@ from smclient_embedded.managed.rotation import (
     sealed,
 )
 from smclient_embedded.rotation.machine import plan_next
+from smclient_embedded.rotation.managed_kinds import OWNERS, KindName, kind_of
 from smclient_embedded.store.ports import Store
 from smclient_embedded.store.records import (
     RotationSettings,

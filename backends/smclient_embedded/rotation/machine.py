@@ -3,7 +3,8 @@
     RotateSecret → AWSPENDING on an empty version, a job → createSecret, setSecret, testSecret,
     finishSecret → AWSCURRENT on that version → AWSPENDING goes, dates are set, the job is gone
 
-A failed attempt changes nothing but the job: all four steps are tried again with the same token.
+A failed attempt changes nothing but the job: all four steps are tried again with the same token. A
+test run (``RotateImmediately=false``) is made once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from smclient.secret import AWSCURRENT, AWSPENDING
 from smclient_embedded.errors import InvalidParameterException
 from smclient_embedded.kms import encryption_context, open_version
 from smclient_embedded.labels import pending_elsewhere
+from smclient_embedded.rotation.managed_kinds import OWNERS
 from smclient_embedded.rotation.schedule import Schedule, ScheduleError, Window, parse
 from smclient_embedded.store.ports import Keyring, Transaction
 from smclient_embedded.store.records import (
@@ -30,11 +32,8 @@ TEST_STEPS = ("testSecret",)
 _FIRST_RETRY = timedelta(minutes=2)
 _LAST_RETRY = timedelta(hours=1)
 _MOST_DOUBLINGS = 5  # 64 minutes: past the last retry
+_LEFT_FOR = timedelta(seconds=2)
 _ONE_DAY = timedelta(days=1)
-
-
-MANAGED_OWNERS = frozenset({"rds", "redshift"})
-"""Services that rotate their own secrets, without a function."""
 
 
 class NotYet(Exception):
@@ -45,9 +44,20 @@ class NotYet(Exception):
         self.at = at
 
 
+class Lost(Exception):
+    """The job is another's now, was cancelled, or went with its secret."""
+
+
+def is_held(job: RotationJob, tx: Transaction) -> bool:
+    """Whether a claim still holds. A later rotation of the secret has another token, a later claim
+    another fence."""
+    held = tx.rotation_job(job.arn)
+    return held is not None and (held.token, held.fence) == (job.token, job.fence)
+
+
 def is_managed(secret: SecretRecord) -> bool:
     """Whether the service that owns a secret rotates it itself."""
-    return secret.owning_service in MANAGED_OWNERS
+    return secret.owning_service in OWNERS
 
 
 def plan_next(settings: RotationSettings, *, now: datetime, anchor: datetime) -> RotationSettings:
@@ -167,6 +177,13 @@ def attempt(job: RotationJob, tx: Transaction) -> RotationJob:
     return begun
 
 
+def end_test(job: RotationJob, tx: Transaction) -> None:
+    """A test run is over, whatever came of it: its version is none to rotate to."""
+    if tx.labels(job.arn).get(AWSPENDING) == job.token:
+        tx.remove_label(job.arn, AWSPENDING)
+    tx.remove_rotation_job(job.arn)
+
+
 def put_off(job: RotationJob, tx: Transaction, reason: str, *, now: datetime) -> None:
     """An attempt failed: note why, let go of the lease, try again later."""
     secret = tx.secret(job.arn)
@@ -198,6 +215,11 @@ def retry_at(
 def pause(job: RotationJob, tx: Transaction, at: datetime) -> None:
     """The next step is not due before then; nobody need hold the job until it is."""
     tx.put_rotation_job(replace(job, due_at=at, owner=None, leased_until=None))
+
+
+def leave(job: RotationJob, tx: Transaction, *, now: datetime) -> None:
+    """Let another node have the job, which this one cannot run."""
+    tx.put_rotation_job(replace(job, due_at=now + _LEFT_FOR, owner=None, leased_until=None))
 
 
 def wait(job: RotationJob, tx: Transaction, *, now: datetime) -> None:

@@ -14,9 +14,7 @@ import sqlalchemy
 import sqlalchemy.dialects.mysql.pymysql  # both before threads ask for them: the import races
 import sqlalchemy.dialects.postgresql.psycopg
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from smclient import SmclientError
 from smclient_demo.crew import Crew
 from smclient_demo.mariadb_server import MariaDBServer
 from smclient_demo.proof.scene import Server
@@ -24,6 +22,7 @@ from smclient_demo.proof.scene import Server
 POOL = 20
 DROP_EVERY = 3
 """Every third request throws its connection away, so that logins happen all the time."""
+SHOWN = 200
 
 Bind = Callable[[Engine], object]
 
@@ -88,6 +87,7 @@ class Application(Crew):
                 connection.execute(sqlalchemy.text("SELECT 1")).one()
                 if next(self._count) % DROP_EVERY == 0:
                     connection.invalidate()
-        except (SQLAlchemyError, SmclientError) as error:
-            return type(getattr(error, "orig", None) or error).__name__
+        except Exception as error:  # noqa: BLE001  whatever an application would see
+            cause = getattr(error, "orig", None) or error
+            return f"{type(cause).__name__}: {cause}"[:SHOWN]
         return None

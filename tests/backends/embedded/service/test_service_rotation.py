@@ -161,20 +161,19 @@ class TestATestRun:
         copy = world("GetSecretValue", SecretId="s", VersionId=world.token("v1"))
         assert copy["SecretBinary"] == b"\0\xff"
 
-    def test_that_fails_says_so(self, rotated: Any, function: Function) -> None:
-        """And is tried again."""
+    def test_that_fails_says_so_once(self, rotated: Any, function: Function) -> None:
+        """It is not tried again, and its version is in nobody's way: the real rotation is taken."""
         rotate(rotated, RotateImmediately=False)
         function.fails_at = "testSecret"
         rotated.service.run_due()
-        function.fails_at = None
-        rotated.clock.advance(120)
-        rotated.service.run_due()
-        assert service_events(rotated) == [
-            "TestRotationStarted",
-            "TestRotationFailed",
-            "TestRotationSucceeded",
-        ]
         assert rotated.labels() == {"v0": {"AWSCURRENT"}}
+        rotated.clock.advance(120)
+        assert rotated.service.run_due().failed == ()
+        assert service_events(rotated) == ["TestRotationStarted", "TestRotationFailed"]
+        function.fails_at = None
+        rotate(rotated, "v2")
+        rotated.service.run_due()
+        assert rotated.labels() == {"v0": {"AWSPREVIOUS"}, "v2": {"AWSCURRENT"}}
 
 
 def test_a_version_that_a_rotation_made_keeps_its_date_when_it_is_filled(

@@ -48,13 +48,15 @@ class TestFunctions:
     def test_that_are_gone_make_the_rotation_fail(
         self, make: Callable[..., Any], tmp_path: Path
     ) -> None:
-        """The next process did not register it: it is tried again later."""
+        """The next process did not register it, nor does another for a while: tried again later."""
         url = f"embedded://{tmp_path}/s.db"
         first = make(url)
         first.create()
         first.function_arn = first.service.register_function("rotate", Function())
         rotate(first)
         second = make(url)
+        assert second.service.run_due().failed == ()
+        second.clock.advance(minutes=10)
         assert len(second.service.run_due().failed) == 1
         first.clock.advance(minutes=2)
         assert len(first.service.run_due().rotated) == 1

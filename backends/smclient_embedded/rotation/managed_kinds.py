@@ -60,7 +60,7 @@ KINDS: dict[str, Kind] = {
 }
 
 OWNERS = frozenset(kind.owner for kind in KINDS.values())
-"""The services that rotate their secrets themselves: ``rotation.machine.MANAGED_OWNERS``."""
+"""The services that rotate their secrets themselves, without a function."""
 
 
 def kind_of(name: str) -> Kind:
