@@ -161,7 +161,11 @@ class Reader:
         batch: Batch,
         one: Callable[[SecretRef], SecretValue] | None = None,
     ) -> None:
-        """Fetch up to 20 in one call; each with ``one`` where the batch action is denied."""
+        """Fetch up to 20 in one call; each with ``one`` where the batch action is denied, and a
+        name that a batch might confuse with an ARN's."""
+        if alone := boto_shapes.doubtful(page):
+            batch.add_each(alone, one or self.fetch)
+            page = [secret_id for secret_id in page if secret_id not in alone]
         if not self._refresher.allows("batch"):
             return batch.add_each(page, one or self.fetch)
         generation, started = self.cache.generation, self._monotonic()
