@@ -161,8 +161,8 @@ class Reader:
         batch: Batch,
         one: Callable[[SecretRef], SecretValue] | None = None,
     ) -> None:
-        """Fetch up to 20 in one call; each with ``one`` where the batch action is denied, and a
-        name that a batch might confuse with an ARN's."""
+        """Fetch up to 20 in one call; each with ``one`` where the batch is refused (by what it says
+        of each, a value is dropped or not), and a name that it might confuse with an ARN's."""
         if alone := boto_shapes.doubtful(page):
             batch.add_each(alone, one or self.fetch)
             page = [secret_id for secret_id in page if secret_id not in alone]
@@ -171,10 +171,11 @@ class Reader:
         generation, started = self.cache.generation, self._monotonic()
         try:
             answer = self._edge.fetch_many(page)
-        except (AccessDeniedError, NotSupportedError) as error:
-            self._refresher.deny("batch", error)
-            return batch.add_each(page, one or self.fetch)
         except SmclientError as error:
+            if isinstance(error, AccessDeniedError | NotSupportedError):
+                self._refresher.deny("batch", error)
+            if not may_serve_stale(error):
+                return batch.add_each(page, one or self.fetch)
             batch.errors.update(dict.fromkeys(page, error))
             return None
         for secret_id, result in answer.items():
