@@ -148,9 +148,12 @@ class Refresher:
         started = self._clock.monotonic()
         try:
             described = self._describe(held.ref.secret_id)
-        except (AccessDeniedError, NotSupportedError) as error:
-            self.deny("describe", error)
-            return self._get(held)
+        except SmclientError as error:
+            if may_serve_stale(error):
+                raise
+            if isinstance(error, AccessDeniedError | NotSupportedError):
+                self.deny("describe", error)
+            return self._get(held)  # which has the last word: the value goes if this is refused too
         moved = described.version_at(AWSCURRENT) != held.value.version_id
         if moved or described.deleted_date is not None or described.arn != held.value.arn:
             return self._get(held)
