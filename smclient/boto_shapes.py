@@ -86,7 +86,9 @@ def doubtful(asked: Iterable[str]) -> list[str]:
     """The bare names that an ARN among the ids has too: a batch does not tell whose value it
     brought for them, so each is better asked for alone."""
     ids = list(asked)
-    named = [secret_id.partition(":secret:")[2] for secret_id in ids if secret_id.startswith("arn:")]
+    named = [
+        secret_id.partition(":secret:")[2] for secret_id in ids if secret_id.startswith("arn:")
+    ]
     taken = {*named, *(name[:-ARN_SUFFIX] for name in named)}
     return [secret_id for secret_id in ids if secret_id in taken]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,9 @@ from smclient.secret import SecretDescription, SecretRef, SecretValue
 from smclient.singleflight import SingleFlight, fresh_copy
 
 logger = logging.getLogger("smclient")
+
+Flight = tuple[SecretRef, int]
+"""What is asked for, and the cache's generation."""
 
 
 class Reader:
@@ -105,10 +108,15 @@ class Reader:
             held is not None and held.freshness(self._now(held), max_age) is not Freshness.EXPIRED
         )
 
+    def flight(self, ref: SecretRef) -> Flight:
+        """What readers have in common who may share a call: an answer is never shared across an
+        ``invalidate``."""
+        return ref, self.cache.generation
+
     def fetch(self, ref: SecretRef, *, newer: bool = False) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
         ask = partial(self._ask, ref, newer)
-        value, led = self._flights.do(self._flight(ref), ask, newer=newer)
+        value, led = self._flights.do(self.flight(ref), ask, newer=newer)
         if not led:
             self._meter.count("coalesced", arn=value.arn)
         return value
@@ -296,13 +304,10 @@ class Reader:
             if not newer:
                 self._recall_refusal(ref)
             follows = True
-            value, _ = self._flights.do(self._flight(ref), lead, newer=newer)
+            value, _ = self._flights.do(self.flight(ref), lead, newer=newer)
             return value
         finally:
             self._enter_new(ref, value, coalesced=follows)
-
-    def _flight(self, ref: SecretRef) -> Hashable:
-        return ref, self.cache.generation  # an answer is never shared across an invalidate
 
     def _refresh_soon(self, held: Held, now: float) -> None:
         if self.cache.claim(held, until=self._policies.general.retry_at(now, 1, 1.0)):
