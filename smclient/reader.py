@@ -22,7 +22,7 @@ from smclient.errors import (
     SmclientError,
 )
 from smclient.gathering import Gatherer
-from smclient.hooks import Hooks, SecretEvent
+from smclient.hooks import Hooks, Outbox, SecretEvent
 from smclient.metering import Meter
 from smclient.negative import Negatives
 from smclient.refresh import Freshness, RefreshPolicies, may_serve_stale
@@ -56,7 +56,7 @@ class Reader:
         self.cache = cache
         self._policies = policies
         self._meter = meter
-        self._hooks = hooks
+        self._outbox = Outbox(hooks, worker.submit)
         self._worker = worker
         self._monotonic = clock.monotonic
         self._time = clock.time
@@ -76,7 +76,7 @@ class Reader:
         self._gatherer = Gatherer(
             alone=self._ask_alone,
             # Not through the flights: whoever waits for the batch leads one of them.
-            fetch_page=partial(self.fetch_page, one=self._ask_alone),
+            fetch_page=partial(self._fetch_page, one=self._ask_alone),
             enough=self._refresher.batches,
         )
         self.negatives = Negatives()
@@ -116,7 +116,10 @@ class Reader:
     def fetch(self, ref: SecretRef, *, newer: bool = False) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
         ask = partial(self._ask, ref, newer)
-        value, led = self._flights.do(self.flight(ref), ask, newer=newer)
+        try:
+            value, led = self._flights.do(self.flight(ref), ask, newer=newer)
+        finally:
+            self._outbox.send()
         if not led:
             self._meter.count("coalesced", arn=value.arn)
         return value
@@ -163,19 +166,22 @@ class Reader:
             self._meter.count("preloaded", sum(name in batch.values for name in page))
         return batch
 
-    def fetch_page(
-        self,
-        page: list[str],
-        batch: Batch,
-        one: Callable[[SecretRef], SecretValue] | None = None,
+    def fetch_page(self, page: list[str], batch: Batch) -> None:
+        """Fetch up to 20 in one call; each alone where the batch is refused (by what is said of
+        each, a value is dropped or not), and a name that it might confuse with an ARN's."""
+        try:
+            self._fetch_page(page, batch, self.fetch)
+        finally:
+            self._outbox.send()
+
+    def _fetch_page(
+        self, page: list[str], batch: Batch, one: Callable[[SecretRef], SecretValue]
     ) -> None:
-        """Fetch up to 20 in one call; each with ``one`` where the batch is refused (by what it says
-        of each, a value is dropped or not), and a name that it might confuse with an ARN's."""
         if alone := boto_shapes.doubtful(page):
-            batch.add_each(alone, one or self.fetch)
+            batch.add_each(alone, one)
             page = [secret_id for secret_id in page if secret_id not in alone]
         if not self._refresher.allows("batch"):
-            return batch.add_each(page, one or self.fetch)
+            return batch.add_each(page, one)
         generation, started = self.cache.generation, self._monotonic()
         try:
             answer = self._edge.fetch_many(page)
@@ -183,7 +189,7 @@ class Reader:
             if isinstance(error, AccessDeniedError | NotSupportedError):
                 self._refresher.deny("batch", error)
             if not may_serve_stale(error):
-                return batch.add_each(page, one or self.fetch)
+                return batch.add_each(page, one)
             batch.errors.update(dict.fromkeys(page, error))
             return None
         for secret_id, result in answer.items():
@@ -228,6 +234,7 @@ class Reader:
                 self.keep(SecretRef(value.name), value, started, generation)
                 batch.values[value.name] = value
                 self._meter.count("preloaded")
+            self._outbox.send()
             for shape in answer.get("Errors", ()):
                 batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
             generation, started = self.cache.generation, self._monotonic()
@@ -268,11 +275,8 @@ class Reader:
         if moved is not None:
             self._meter.count("rotations")
             self._on_moved(moved)
-            if self._hooks.wants("rotate"):
-                event = SecretEvent(
-                    "rotate", ref.secret_id, moved.old_version_id, moved.new_version_id
-                )
-                self._worker.submit(lambda: self._hooks.emit(event))
+            event = SecretEvent("rotate", ref.secret_id, moved.old_version_id, moved.new_version_id)
+            self._outbox.put(event)
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Any operation, metered."""
@@ -308,6 +312,7 @@ class Reader:
             return value
         finally:
             self._enter_new(ref, value, coalesced=follows)
+            self._outbox.send()
 
     def _refresh_soon(self, held: Held, now: float) -> None:
         if self.cache.claim(held, until=self._policies.general.retry_at(now, 1, 1.0)):
