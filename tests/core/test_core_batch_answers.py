@@ -10,7 +10,7 @@ import pytest
 from smclient import AccessDeniedError, Answer, SecretsClient, SecretValue
 from smclient.boto_shapes import matched
 from smclient.errors import ResourceNotFoundError, SmclientError
-from smclient.testing import FakeBackend
+from smclient.testing import FakeBackend, FakeClock
 
 MakeClient = Callable[..., SecretsClient]
 
@@ -109,3 +109,18 @@ def test_a_name_beside_an_arn_of_that_name_is_read_right(
     assert batch.values["prod/db"].text == client.get("prod/db").text == "mine"
     assert batch.values[theirs].text == client.get(theirs).text == "theirs"
     assert client.get(backend.arn("prod/db")).text == "mine"
+
+
+@pytest.mark.parametrize("code", ["InternalFailure", "Throttling", "TooManyRequestsException"])
+def test_an_item_that_may_pass_leaves_the_value(
+    make_client: MakeClient, backend: FakeBackend, clock: FakeClock, code: str
+) -> None:
+    """By whatever name the service calls it."""
+    client = make_client(refresh="batch")
+    client.get("db")
+    error = {"SecretId": "db", "ErrorCode": code, "Message": "not now"}
+    answer = matched(["db"], {"Errors": [error]})
+    backend.fetch_many = lambda secret_ids: Answer(answer)  # type: ignore[method-assign]
+    clock.advance(301)
+    client.get("db")
+    assert client.peek("db") is not None
