@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from smclient.forking import survive_fork
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 
 class _Flight(Generic[T]):
@@ -93,8 +94,9 @@ class SingleFlight(Generic[T]):
             flight.done.set()
 
 
-def fresh_copy(error: Exception) -> Exception:
-    """The same error anew, to be raised by somebody else without growing its traceback."""
+def fresh_copy(error: E) -> E:
+    """The same error anew: to be raised by somebody else without growing its traceback, or to be
+    kept without the frames of whoever it was raised to."""
     copy = type(error).__new__(type(error), *error.args)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)
