@@ -283,8 +283,8 @@ class SecretsClient:
     ) -> T:
         """Open a connection with the credentials of a secret, through a rotation if need be.
 
-        ``factory(*args, **kwargs)`` is called with user and password added, and, unless ``args``
-        hold a DSN, with host, port and database as far as the secret has them; ``kwargs`` win.
+        ``factory(*args, **kwargs)`` is called with user and password added, and, unless they hold
+        a DSN, with host, port and database as far as the secret has them; ``kwargs`` win.
         ``fields`` maps argument names to fields of the secret where the factory's module does not
         tell. See ``smclient.credentials`` for what is tried when the login is refused.
 
