@@ -58,6 +58,13 @@ def error_from_dict(shape: Mapping[str, Any]) -> BackendError:
     return from_code(shape["ErrorCode"], shape.get("Message", ""), attempts=0)
 
 
+def results(shape: Mapping[str, Any]) -> dict[str, SecretValue | SmclientError]:
+    """BatchGetSecretValue's answer to filters, by name; errors by the id that it gives."""
+    values = [value_from_dict(entry) for entry in shape.get("SecretValues", ())]
+    errors = {entry["SecretId"]: error_from_dict(entry) for entry in shape.get("Errors", ())}
+    return {**errors, **{value.name: value for value in values}}
+
+
 def matched(asked: list[str], shape: Mapping[str, Any]) -> dict[str, SecretValue | SmclientError]:
     """BatchGetSecretValue's answer sorted by the ids that were asked for, names and ARNs alike.
 

@@ -204,7 +204,7 @@ class SecretsClient:
             self._clock.sleep(random.uniform(0.0, jitter))  # noqa: S311  spreads load
         batch = self._reader.preload(several("preload", secret_ids), max_age)
         if tags:
-            self._reader.preload_tagged(tags, prefix, batch)
+            self._reader.preload_listed(tags, prefix, batch)
         elif prefix is not None:
             self._reader.preload_named(prefix, batch)
         return batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -125,26 +125,37 @@ class Reader:
         return value
 
     def refresh(self, ref: SecretRef) -> SecretValue:
-        """Ask the backend although a value is held, unless that is done too often."""
+        """Ask the backend although a value is held, unless that is done too often: then the last
+        answer counts, a refusal too."""
         held, now = self.cache.look(ref), self._monotonic()
-        served = held is not None and self.may_serve(ref)
-        if held is not None and served and not self._allowance.take(held.value.arn, now):
-            self._meter.count("coalesced", arn=held.value.arn)
-            return held.value
+        asked = ref.secret_id if held is None else held.value.arn
+        if not self._allowance.take(asked, now):
+            if held is not None and self.may_serve(ref):
+                self._meter.count("coalesced", arn=held.value.arn)
+                return held.value
+            self._recall_refusal(ref)
         return self.fetch(ref, newer=True)
 
     def read_many(self, secret_ids: Iterable[str]) -> Batch:
-        """AWSCURRENT of many: what is held is served, the rest comes 20 to a call."""
+        """AWSCURRENT of many: what is held is served, what was refused a moment ago is refused, the
+        rest comes 20 to a call."""
         batch, missing = Batch(), []
         for secret_id in dict.fromkeys(secret_ids):
-            if self.may_serve(SecretRef(secret_id)):
-                batch.values[secret_id] = self.read(SecretRef(secret_id))
-            else:
+            ref = SecretRef(secret_id)
+            if self.may_serve(ref):
+                batch.values[secret_id] = self.read(ref)
+                continue
+            try:
+                self._recall_refusal(ref)
                 missing.append(secret_id)
+            except SmclientError as error:
+                batch.errors[secret_id] = error
+                self._enter_new(ref, None)
         for page in pages(missing):
-            self.fetch_page(page, batch)
+            led = self._share_page(page, batch)
             for secret_id in page:
-                self._enter_new(SecretRef(secret_id), batch.values.get(secret_id))
+                value = batch.values.get(secret_id)
+                self._enter_new(SecretRef(secret_id), value, coalesced=secret_id not in led)
         return batch
 
     def preload(self, secret_ids: Iterable[str], max_age: float | None = None) -> Batch:
@@ -162,7 +173,10 @@ class Reader:
             if state is Freshness.STALE:
                 self._refresh_soon(held, now)
         for page in pages(missing):
-            self.fetch_page(page, batch)
+            if max_age is None:
+                self._share_page(page, batch)
+            else:
+                self.fetch_page(page, batch)
             self._meter.count("preloaded", sum(name in batch.values for name in page))
         return batch
 
@@ -173,6 +187,23 @@ class Reader:
             self._fetch_page(page, batch, self.fetch)
         finally:
             self._outbox.send()
+
+    def _share_page(self, page: list[str], batch: Batch) -> set[str]:
+        """Fetch up to 20, each once for all who ask meanwhile; tells which were led here."""
+
+        def lead(keys: list[Flight]) -> Mapping[Flight, SecretValue | SmclientError]:
+            got = Batch()
+            self._fetch_page([ref.secret_id for ref, _ in keys], got, self._ask_alone)
+            results: dict[str, SecretValue | SmclientError] = {**got.errors, **got.values}
+            return {key: results[key[0].secret_id] for key in keys}
+
+        try:
+            found, led = self._flights.do_many([self.flight(SecretRef(id_)) for id_ in page], lead)
+        finally:
+            self._outbox.send()
+        for (ref, _), result in found.items():
+            batch.add(ref.secret_id, result)
+        return {ref.secret_id for ref, _ in led}
 
     def _fetch_page(
         self, page: list[str], batch: Batch, one: Callable[[SecretRef], SecretValue]
@@ -192,25 +223,36 @@ class Reader:
                 return batch.add_each(page, one)
             batch.errors.update(dict.fromkeys(page, error))
             return None
+        self._take_in(answer, batch, started, generation)
+        return batch.add_each([name for name in page if name not in answer], one)
+
+    def _take_in(
+        self,
+        answer: Mapping[str, SecretValue | SmclientError],
+        batch: Batch,
+        started: float,
+        generation: int,
+    ) -> None:
+        """Hold the values of a batch, and let go of what it refused."""
         for secret_id, result in answer.items():
+            ref = SecretRef(secret_id)
             try:
-                batch.values[secret_id] = self._page_entry(secret_id, result, started, generation)
+                if isinstance(result, SmclientError):
+                    raise self._refused(ref, result)
+                self.keep(ref, result, started, generation)
+                batch.values[secret_id] = result
             except SmclientError as error:
                 batch.errors[secret_id] = error
-        return None
 
-    def _page_entry(
-        self, secret_id: str, result: SecretValue | SmclientError, started: float, generation: int
-    ) -> SecretValue:
-        ref = SecretRef(secret_id)
-        if isinstance(result, SmclientError):
-            if not may_serve_stale(result):
-                self.cache.refused(ref)
-            raise explained(result, ref)
-        self.keep(ref, result, started, generation)
-        return result
+    def _refused(self, ref: SecretRef, error: SmclientError) -> SmclientError:
+        """What a reader is told of an error; a lasting one ends the value."""
+        if not may_serve_stale(error):
+            self.cache.refused(ref)
+        told = explained(error, ref)
+        self.negatives.note(ref, told, self._monotonic(), random.random())  # noqa: S311
+        return told
 
-    def preload_tagged(self, tags: Mapping[str, str], prefix: str | None, batch: Batch) -> None:
+    def preload_listed(self, tags: Mapping[str, str], prefix: str | None, batch: Batch) -> None:
         """Fetch every secret that has all of these tags. ListSecrets finds them: it is the only
         operation that tells which value a tag has."""
         filters = boto_shapes.tag_filters(tags)
@@ -218,35 +260,31 @@ class Reader:
             filters += boto_shapes.name_filter(prefix)
         names = [
             shape["Name"]
-            for answer in self._pages("ListSecrets", filters)
+            for answer in self._edge.pages("ListSecrets", filters)
             for shape in answer.get("SecretList", ())
             if boto_shapes.has_tags(shape, tags)
         ]
         batch.update(self.preload(names))
 
     def preload_named(self, prefix: str, batch: Batch) -> None:
-        """Fetch every secret whose name begins so, page by page; as with ``preload``, nothing of it
-        is a read."""
-        generation, started = self.cache.generation, self._monotonic()
-        for answer in self._pages("BatchGetSecretValue", boto_shapes.name_filter(prefix)):
-            for shape in answer.get("SecretValues", ()):
-                value = boto_shapes.value_from_dict(shape)
-                self.keep(SecretRef(value.name), value, started, generation)
-                batch.values[value.name] = value
-                self._meter.count("preloaded")
-            self._outbox.send()
-            for shape in answer.get("Errors", ()):
-                batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
-            generation, started = self.cache.generation, self._monotonic()
+        """Fetch every secret whose name begins so, page by page, or, where batches are denied, as
+        ListSecrets finds them; as with ``preload``, nothing of it is a read."""
+        if self._refresher.allows("batch"):
+            try:
+                return self._preload_batches(boto_shapes.name_filter(prefix), batch)
+            except (AccessDeniedError, NotSupportedError) as error:
+                if "ListSecrets" in str(error):  # which a filter needs as well
+                    raise
+        return self.preload_listed({}, prefix, batch)
 
-    def _pages(self, operation: str, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        parameters: dict[str, Any] = {"Filters": filters}
-        while True:
-            answer = self.call(operation, parameters)
-            yield answer
-            if not answer.get("NextToken"):
-                return
-            parameters = {**parameters, "NextToken": answer["NextToken"]}
+    def _preload_batches(self, filters: list[dict[str, Any]], batch: Batch) -> None:
+        generation, started = self.cache.generation, self._monotonic()
+        for shape in self._edge.pages("BatchGetSecretValue", filters):
+            before = len(batch.values)
+            self._take_in(boto_shapes.results(shape), batch, started, generation)
+            self._meter.count("preloaded", len(batch.values) - before)
+            self._outbox.send()
+            generation, started = self.cache.generation, self._monotonic()
 
     def renew(self, secret_id: str) -> bool:
         """Drop a secret that is known to have changed; if it was held, have it fetched anew off
@@ -336,11 +374,7 @@ class Reader:
             value = self._edge.fetch(ref, newest=newest)
             check_identity(ref, value)
         except SmclientError as error:
-            if not may_serve_stale(error):
-                self.cache.refused(ref)
-            told = explained(error, ref)
-            self.negatives.note(ref, told, self._monotonic(), random.random())  # noqa: S311
-            raise told from error.__cause__
+            raise self._refused(ref, error) from error.__cause__
         self.keep(ref, value, started, generation)
         return value
 
