@@ -130,13 +130,14 @@ def fetch_newest(backend: Backend) -> Callable[[SecretRef], Answer[SecretValue]]
 
 @dataclass(frozen=True, slots=True)
 class BackendUrl:
-    """A backend's URL, taken apart: ``scheme://host/path?option=value``."""
+    """A backend's URL, taken apart: ``scheme://host/path?option=value``. Its repr leaves out where
+    a password may be."""
 
-    text: str
+    text: str = field(repr=False)
     scheme: str
-    host: str = ""
+    host: str = field(default="", repr=False)
     path: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> BackendUrl:

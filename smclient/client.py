@@ -123,6 +123,7 @@ class SecretsClient:
             worker=self._worker,
             clock=clock,
         )
+        self._cache.kept_beside = self._ladder.memory.values
         self._closed = False
 
     @classmethod
@@ -220,6 +221,7 @@ class SecretsClient:
     def invalidate(self, secret_id: str | None = None) -> None:
         """Forget a secret, or all of them; the next reader fetches."""
         self._reader.negatives.forget(secret_id)
+        self._ladder.memory.forget(secret_id)
         if secret_id is None:
             self._cache.clear()
         else:

@@ -38,7 +38,7 @@ class ClientConfig:
     """Settings of a ``SecretsClient``. Durations are seconds.
 
     Attributes:
-        backend: URL of the backend.
+        backend: URL of the backend; not in the repr, since a password may be in it.
         ttl: how long a value is served without looking whether it changed.
         max_stale: age, counted from the fetch, past which a value is never served.
         jitter: share of ``ttl`` by which it is shortened at random, so that a fleet spreads out.
@@ -52,7 +52,7 @@ class ClientConfig:
             ``{"prod/db": {"ttl": 30}}``; in the environment as JSON.
     """
 
-    backend: str = DEFAULT_BACKEND
+    backend: str = field(default=DEFAULT_BACKEND, repr=False)
     ttl: float = 300.0
     max_stale: float = 3600.0
     jitter: float = 0.1
