@@ -20,6 +20,7 @@ NOT_CLIENT_SETTINGS = frozenset(
     {
         "SMCLIENT_ACCESS_KEY",
         "SMCLIENT_EXPECTED_GENERATION",
+        "SMCLIENT_INIT_FILE",
         "SMCLIENT_KEY_FILE",
         "SMCLIENT_LAZY",
         "SMCLIENT_MASTER_KEY_FILE",
@@ -28,6 +29,7 @@ NOT_CLIENT_SETTINGS = frozenset(
         "SMCLIENT_SECRET_KEY",
         "SMCLIENT_SESSION_STAGES",
         "SMCLIENT_STATE_DIR",
+        "SMCLIENT_STORE",
     }
 )
 """Names with our prefix that belong to somebody else and are no mistake."""
