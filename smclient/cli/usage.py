@@ -58,7 +58,7 @@ def _read(place: str, now: datetime) -> list[Snapshot]:
 
 
 def _print_json(together: Usage, count: int) -> None:
-    cost, own = together.cost(), calls_cost(together.api_calls)
+    cost, own = together.cost(), calls_cost(together.read_calls)
     dollars = {"api_calls": cost.api_calls, "kms_calls": cost.kms_calls, "total": cost.total}
     shown: dict[str, Any] = {"snapshots": count, "usage": together.to_dict(), "dollars": dollars}
     print_json({**shown, "instead": _others(together, own)})
