@@ -8,7 +8,7 @@ asked to the AWSCURRENT of its secret; that one dict is all that a hit reads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -156,11 +156,6 @@ class SecretCache:
         """How many secrets are held."""
         with self._lock:
             return len(self._entries)
-
-    def ids(self) -> Iterator[str]:
-        """The ARNs of the secrets that are held."""
-        with self._lock:
-            return iter(list(self._entries))
 
     def values(self) -> list[SecretValue]:
         """Every value that is in memory, of every stage: held here, or kept beside."""
