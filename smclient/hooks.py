@@ -90,9 +90,8 @@ class Outbox:
     """Events that wait until whoever saw them holds nobody up any more: a callback may ask for the
     very secret it is told of."""
 
-    def __init__(self, hooks: Hooks, submit: Callable[[Callable[[], object]], None]) -> None:
+    def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
-        self._submit = submit
         self._waiting: deque[SecretEvent] = deque()
         survive_fork(self)
 
@@ -105,11 +104,11 @@ class Outbox:
         if self._hooks.wants(event.kind):
             self._waiting.append(event)
 
-    def send(self) -> None:
-        """Have what waits told. Called by whoever is under way with nothing."""
+    def send(self, submit: Callable[[Callable[[], object]], None]) -> None:
+        """Submit the telling of what waits. Called by whoever is under way with nothing."""
         while self._waiting:
             try:
                 event = self._waiting.popleft()
             except IndexError:  # another thread took the last one
                 return
-            self._submit(partial(self._hooks.emit, event))
+            submit(partial(self._hooks.emit, event))

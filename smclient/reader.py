@@ -56,7 +56,7 @@ class Reader:
         self.cache = cache
         self._policies = policies
         self._meter = meter
-        self._outbox = Outbox(hooks, worker.submit)
+        self._outbox = Outbox(hooks)
         self._worker = worker
         self._monotonic = clock.monotonic
         self._time = clock.time
@@ -119,7 +119,7 @@ class Reader:
         try:
             value, led = self._flights.do(self.flight(ref), ask, newer=newer)
         finally:
-            self._outbox.send()
+            self._outbox.send(self._worker.submit)
         if not led:
             self._meter.count("coalesced", arn=value.arn)
         return value
@@ -186,7 +186,7 @@ class Reader:
         try:
             self._fetch_page(page, batch, self.fetch)
         finally:
-            self._outbox.send()
+            self._outbox.send(self._worker.submit)
 
     def _share_page(self, page: list[str], batch: Batch) -> set[str]:
         """Fetch up to 20, each once for all who ask meanwhile; tells which were led here."""
@@ -200,7 +200,7 @@ class Reader:
         try:
             found, led = self._flights.do_many([self.flight(SecretRef(id_)) for id_ in page], lead)
         finally:
-            self._outbox.send()
+            self._outbox.send(self._worker.submit)
         for (ref, _), result in found.items():
             batch.add(ref.secret_id, result)
         return {ref.secret_id for ref, _ in led}
@@ -283,7 +283,7 @@ class Reader:
             before = len(batch.values)
             self._take_in(boto_shapes.results(shape), batch, started, generation)
             self._meter.count("preloaded", len(batch.values) - before)
-            self._outbox.send()
+            self._outbox.send(self._worker.submit)
             generation, started = self.cache.generation, self._monotonic()
 
     def renew(self, secret_id: str) -> bool:
@@ -350,7 +350,7 @@ class Reader:
             return value
         finally:
             self._enter_new(ref, value, coalesced=follows)
-            self._outbox.send()
+            self._outbox.send(self._worker.submit)
 
     def _refresh_soon(self, held: Held, now: float) -> None:
         if self.cache.claim(held, until=self._policies.general.retry_at(now, 1, 1.0)):
