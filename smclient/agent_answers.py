@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 
 from smclient import boto_shapes
 from smclient.errors import (
-    AccessDeniedError,
     BackendError,
     BackendUnavailableError,
     ConfigError,
     CredentialsError,
-    InternalServiceError,
     InvalidParameterError,
     NotSupportedError,
     ThrottlingError,
@@ -23,21 +21,6 @@ from smclient.errors import (
 )
 from smclient.secret import MASK, SecretValue
 
-_CODES: Mapping[str, type[BackendError]] = {
-    "AccessDenied": AccessDeniedError,
-    "Throttling": ThrottlingError,
-    "TooManyRequestsException": ThrottlingError,
-    "RequestLimitExceeded": ThrottlingError,
-    "InternalFailure": InternalServiceError,
-    "InternalServiceException": InternalServiceError,
-    "InternalServerError": InternalServiceError,
-    "ExpiredTokenException": CredentialsError,
-    "InvalidSignatureException": CredentialsError,
-    "InvalidClientTokenId": CredentialsError,
-    "IncompleteSignature": CredentialsError,
-    "MissingAuthenticationToken": CredentialsError,
-}
-"""Codes that AWS uses for what ``smclient.errors`` knows under another name."""
 _STATUSES: Mapping[int, type[BackendError]] = {
     400: InvalidParameterError,
     401: CredentialsError,
@@ -83,8 +66,6 @@ def error_in(status: int, body: bytes, *, token: str, where: str) -> BackendErro
     if coded is not None:
         code = coded[1].rpartition(".")[2]
         message = _plain(told[1] if told else "") or f"the agent answered {code}"
-        if code in _CODES:
-            return _CODES[code](message, code=code)
         error = from_code(code, message)
         if status >= 500 and not isinstance(error, TransientError):
             return BackendUnavailableError(f"{code}: {message}", code=code)

@@ -8,7 +8,7 @@ all tasks of a loop that ask for the same thing. A task that is cancelled cancel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -23,12 +23,13 @@ from smclient.credentials import adrive
 from smclient.errors import SmclientError
 from smclient.hooks import Callback, Subscription
 from smclient.metering import Usage
+from smclient.reader import Flight
 from smclient.secret import SecretRef, SecretValue
 from smclient.singleflight import fresh_copy
 
 T = TypeVar("T")
 
-Flights = dict[Hashable, "asyncio.Task[Any]"]
+Flights = dict[Flight, "asyncio.Task[Any]"]
 
 
 class AsyncSecretsClient:
@@ -68,7 +69,8 @@ class AsyncSecretsClient:
         ref = SecretRef(secret_id, version_stage, version_id)
         if self.sync._reader.may_serve(ref, max_age):
             return ask()
-        return await self._in_thread(ask, key=None if max_age is not None else ("get", ref))
+        key = None if max_age is not None else self.sync._reader.flight(ref)
+        return await self._in_thread(ask, key=key)
 
     def peek(self, secret_id: str) -> SecretValue | None:
         """See ``SecretsClient.peek``. Not awaited: it asks nobody."""
@@ -228,7 +230,7 @@ class AsyncSecretsClient:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    async def _in_thread(self, work: Callable[[], T], *, key: Hashable = None) -> T:
+    async def _in_thread(self, work: Callable[[], T], *, key: Flight | None = None) -> T:
         """Run blocking work off the loop; with a key, once for all tasks that ask meanwhile."""
         if key is None:
             return await asyncio.to_thread(work)
@@ -248,14 +250,13 @@ class AsyncSecretsClient:
         task.add_done_callback(partial(_landed, flights, key))
         return await asyncio.shield(task)
 
-    def _count_shared(self, key: Hashable, shared: Any) -> None:
+    def _count_shared(self, key: Flight, shared: Any) -> None:
         """A read that another task's call answered, or did not."""
-        asked = key[1].secret_id if isinstance(key, tuple) else ""
         arn = shared.arn if isinstance(shared, SecretValue) else None
-        self.sync._meter.missed(asked, arn, coalesced=True)
+        self.sync._meter.missed(key[0].secret_id, arn, coalesced=True)
 
 
-def _landed(flights: Flights, key: Hashable, task: asyncio.Task[Any]) -> None:
+def _landed(flights: Flights, key: Flight, task: asyncio.Task[Any]) -> None:
     flights.pop(key, None)
     if not task.cancelled():
         task.exception()  # looked at, so that nobody complains if all who asked were cancelled

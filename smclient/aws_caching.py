@@ -225,7 +225,7 @@ class SecretCache:
         return value
 
     def _keep(self, ref: SecretRef, error: BackendError) -> None:
-        told = cast(BackendError, fresh_copy(error))  # without frames, which may hold secrets
+        told = fresh_copy(error)  # without frames, which may hold secrets
         with self._lock:
             failures = self._failures.get(ref, (0, 0.0, told))[0]
             until = self._now() + self._config.retry_delay(failures)

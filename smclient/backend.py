@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
@@ -21,8 +22,13 @@ from smclient.secret import SecretDescription, SecretRef, SecretValue
 T_co = TypeVar("T_co", covariant=True)
 
 DEFAULT_BACKEND = "aws://"
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
-_SERVICE_LABELS = frozenset({"secretsmanager", "secretsmanager-fips"})
+_AWS_HOST = re.compile(
+    r"(vpce-[a-z0-9-]+\.)?"
+    r"secretsmanager(?P<fips>-fips)?"
+    r"\.[a-z]{2}(?:-[a-z]+)+-\d+"  # a Region, not s3-eu-west-1: under that, names are anybody's
+    r"(?(1)\.vpce)"
+    r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)"
+)
 
 BACKENDS = "smclient.backends"
 """Entry-point group: URL scheme to a callable ``(BackendUrl, clock=…) -> Backend``."""
@@ -124,13 +130,14 @@ def fetch_newest(backend: Backend) -> Callable[[SecretRef], Answer[SecretValue]]
 
 @dataclass(frozen=True, slots=True)
 class BackendUrl:
-    """A backend's URL, taken apart: ``scheme://host/path?option=value``."""
+    """A backend's URL, taken apart: ``scheme://host/path?option=value``. Its repr leaves out where
+    a password may be."""
 
-    text: str
+    text: str = field(repr=False)
     scheme: str
-    host: str = ""
+    host: str = field(default="", repr=False)
     path: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> BackendUrl:
@@ -223,14 +230,19 @@ def require_aws(backend: Backend) -> None:
             require_aws(member)
         return
     endpoint = backend.identity().endpoint
-    parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    named = any(label in _SERVICE_LABELS for label in host.split("."))
-    if parts.scheme != "https" or not host.endswith(_AWS_HOSTS) or not named:
+    if not is_aws_endpoint(endpoint):
         raise ConfigError(
             f"require_aws_endpoint is set, and the endpoint is {endpoint!r}; look for an "
             "endpoint_url, AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SECRETS_MANAGER"
         )
+
+
+def is_aws_endpoint(url: str, *, fips: bool = False) -> bool:
+    """Whether a URL is AWS's own Secrets Manager, asked over TLS; VPC endpoints are. With ``fips``,
+    whether it is a FIPS endpoint of it."""
+    parts = urlsplit(url)
+    found = _AWS_HOST.fullmatch(parts.hostname or "")
+    return parts.scheme == "https" and found is not None and (not fips or bool(found["fips"]))
 
 
 def load_plugin(group: str, name: str, shipped: Mapping[str, str]) -> Callable[..., Any]:

@@ -30,6 +30,13 @@ class Batch:
         self.values.update(other.values)
         self.errors.update(other.errors)
 
+    def add(self, secret_id: str, result: SecretValue | SmclientError) -> None:
+        """Take in what one id got."""
+        if isinstance(result, SmclientError):
+            self.errors[secret_id] = result
+        else:
+            self.values[secret_id] = result
+
     def add_each(self, page: Iterable[str], one: Callable[[SecretRef], SecretValue]) -> None:
         """Read these ids one by one."""
         for secret_id in page:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from smclient.batch import Batch
 from smclient.errors import BackendError, SmclientError, from_code
-from smclient.secret import SecretDescription, SecretValue
+from smclient.secret import ARN_SUFFIX, SecretDescription, SecretValue
 
 
 def value_from_dict(shape: Mapping[str, Any]) -> SecretValue:
@@ -58,23 +58,46 @@ def error_from_dict(shape: Mapping[str, Any]) -> BackendError:
     return from_code(shape["ErrorCode"], shape.get("Message", ""), attempts=0)
 
 
+def results(shape: Mapping[str, Any]) -> dict[str, SecretValue | SmclientError]:
+    """BatchGetSecretValue's answer to filters, by name; errors by the id that it gives."""
+    values = [value_from_dict(entry) for entry in shape.get("SecretValues", ())]
+    errors = {entry["SecretId"]: error_from_dict(entry) for entry in shape.get("Errors", ())}
+    return {**errors, **{value.name: value for value in values}}
+
+
 def matched(asked: list[str], shape: Mapping[str, Any]) -> dict[str, SecretValue | SmclientError]:
     """BatchGetSecretValue's answer sorted by the ids that were asked for, names and ARNs alike.
 
-    An id that got neither value nor error is reported as not found, never left out.
+    The answer does not say which id a value is for. What was asked for by ARN is never taken for a
+    bare name, which may mean a secret of another account (see ``doubtful``). An id that got neither
+    value nor error is reported as not found, never left out.
     """
-    by_key: dict[str, SecretValue] = {}
-    for entry in shape.get("SecretValues", ()):
-        value = value_from_dict(entry)
-        by_key |= {value.name: value, value.arn[:-7]: value, value.arn: value}
     errors = {entry["SecretId"]: error_from_dict(entry) for entry in shape.get("Errors", ())}
+    values = [value_from_dict(entry) for entry in shape.get("SecretValues", ())]
+    by_arn = {value.arn[:-ARN_SUFFIX]: value for value in values}
+    by_arn |= {value.arn: value for value in values}  # a whole ARN may look like another's stem
+    answered = [secret_id for secret_id in asked if secret_id not in errors]
+    taken = {by_arn[secret_id].arn for secret_id in answered if secret_id in by_arn}
+    by_name = {value.name: value for value in values if value.arn not in taken}
     absent = "ResourceNotFoundException"
     return {
-        secret_id: by_key.get(secret_id)
-        or errors.get(secret_id)
+        secret_id: errors.get(secret_id)
+        or by_arn.get(secret_id)
+        or by_name.get(secret_id)
         or from_code(absent, "the batch answered neither a value nor an error", attempts=0)
         for secret_id in asked
     }
+
+
+def doubtful(asked: Iterable[str]) -> list[str]:
+    """The bare names that an ARN among the ids has too: a batch does not tell whose value it
+    brought for them, so each is better asked for alone."""
+    ids = list(asked)
+    named = [
+        secret_id.partition(":secret:")[2] for secret_id in ids if secret_id.startswith("arn:")
+    ]
+    taken = {*named, *(name[:-ARN_SUFFIX] for name in named)}
+    return [secret_id for secret_id in ids if secret_id in taken]
 
 
 def description_from_dict(shape: Mapping[str, Any]) -> SecretDescription:

@@ -8,7 +8,7 @@ asked to the AWSCURRENT of its secret; that one dict is all that a hit reads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -121,6 +121,7 @@ class SecretCache:
 
     def __init__(self, *, max_secrets: int, max_bytes: int, meter: Meter) -> None:
         self.hot: dict[str, Held] = {}
+        self.kept_beside: Callable[[], list[SecretValue]] = list
         self._lock = threading.RLock()
         self._max_secrets = max_secrets
         self._meter = meter
@@ -156,15 +157,11 @@ class SecretCache:
         with self._lock:
             return len(self._entries)
 
-    def ids(self) -> Iterator[str]:
-        """The ARNs of the secrets that are held."""
-        with self._lock:
-            return iter(list(self._entries))
-
     def values(self) -> list[SecretValue]:
-        """Every value that is held, of every stage."""
+        """Every value that is in memory, of every stage: held here, or kept beside."""
         with self._lock:
-            return [held.value for entry in self._entries.values() for held in entry.held.values()]
+            held = [held.value for entry in self._entries.values() for held in entry.held.values()]
+        return held + self.kept_beside()
 
     # --- writing --------------------------------------------------------------------------------
 

@@ -123,6 +123,7 @@ class SecretsClient:
             worker=self._worker,
             clock=clock,
         )
+        self._cache.kept_beside = self._ladder.memory.values
         self._closed = False
 
     @classmethod
@@ -204,7 +205,7 @@ class SecretsClient:
             self._clock.sleep(random.uniform(0.0, jitter))  # noqa: S311  spreads load
         batch = self._reader.preload(several("preload", secret_ids), max_age)
         if tags:
-            self._reader.preload_tagged(tags, prefix, batch)
+            self._reader.preload_listed(tags, prefix, batch)
         elif prefix is not None:
             self._reader.preload_named(prefix, batch)
         return batch
@@ -220,6 +221,7 @@ class SecretsClient:
     def invalidate(self, secret_id: str | None = None) -> None:
         """Forget a secret, or all of them; the next reader fetches."""
         self._reader.negatives.forget(secret_id)
+        self._ladder.memory.forget(secret_id)
         if secret_id is None:
             self._cache.clear()
         else:
@@ -283,8 +285,8 @@ class SecretsClient:
     ) -> T:
         """Open a connection with the credentials of a secret, through a rotation if need be.
 
-        ``factory(*args, **kwargs)`` is called with user and password added, and, unless ``args``
-        hold a DSN, with host, port and database as far as the secret has them; ``kwargs`` win.
+        ``factory(*args, **kwargs)`` is called with user and password added, and, unless they hold
+        a DSN, with host, port and database as far as the secret has them; ``kwargs`` win.
         ``fields`` maps argument names to fields of the secret where the factory's module does not
         tell. See ``smclient.credentials`` for what is tried when the login is refused.
 

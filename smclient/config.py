@@ -20,6 +20,7 @@ NOT_CLIENT_SETTINGS = frozenset(
     {
         "SMCLIENT_ACCESS_KEY",
         "SMCLIENT_EXPECTED_GENERATION",
+        "SMCLIENT_INIT_FILE",
         "SMCLIENT_KEY_FILE",
         "SMCLIENT_LAZY",
         "SMCLIENT_MASTER_KEY",
@@ -30,6 +31,7 @@ NOT_CLIENT_SETTINGS = frozenset(
         "SMCLIENT_SECRET_KEY",
         "SMCLIENT_SESSION_STAGES",
         "SMCLIENT_STATE_DIR",
+        "SMCLIENT_STORE",
     }
 )
 """Names with our prefix that belong to somebody else and are no mistake."""
@@ -40,7 +42,7 @@ class ClientConfig:
     """Settings of a ``SecretsClient``. Durations are seconds.
 
     Attributes:
-        backend: URL of the backend.
+        backend: URL of the backend; not in the repr, since a password may be in it.
         ttl: how long a value is served without looking whether it changed.
         max_stale: age, counted from the fetch, past which a value is never served.
         jitter: share of ``ttl`` by which it is shortened at random, so that a fleet spreads out.
@@ -54,7 +56,7 @@ class ClientConfig:
             ``{"prod/db": {"ttl": 30}}``; in the environment as JSON.
     """
 
-    backend: str = DEFAULT_BACKEND
+    backend: str = field(default=DEFAULT_BACKEND, repr=False)
     ttl: float = 300.0
     max_stale: float = 3600.0
     jitter: float = 0.1

@@ -47,8 +47,11 @@ _PG_NO_TEXT = (
     "closed the connection unexpectedly",
     "connection reset",
     "no such file",
-    "ssl",
 )
+_SSL = re.compile(r"(?<!\w)ssl(?!\w)")
+_QUOTED = re.compile(r'["»«„“”「」][^"»«„“”「」]*["»«„“”「」]')
+"""Names of users, databases and hosts, as servers quote them in several languages: they may hold
+any word, and say nothing."""
 _PG_SERVER_SAID = re.compile(r"(?:^|\s)[^\s:]+:  \S")
 """libpq puts a colon and two spaces after the server's severity, whatever its language calls FATAL;
 what it says itself, of the network for example, has none."""
@@ -102,7 +105,8 @@ def _postgresql(error: BaseException) -> Verdict:
         return Verdict.YES
     if state is not None and state != "08P01":
         return Verdict.NO
-    if any(words in text for words in _PG_NO_TEXT):
+    told = _QUOTED.sub("", text)
+    if _SSL.search(told) or any(words in told for words in _PG_NO_TEXT):
         return Verdict.NO
     return Verdict.MAYBE if state == "08P01" or _PG_SERVER_SAID.search(text) else Verdict.NO
 
@@ -198,6 +202,8 @@ _ADDRESS_FIELDS = ("host", "dbname")
 _USER_ARGUMENTS = frozenset({"user", "username"})
 """Given as plain text: drivers show user names in their errors, and asyncpg takes no subclass."""
 _LOGIN_ARGUMENTS = _USER_ARGUMENTS | {"password", "passwd"}
+_WHOLE_ADDRESS = frozenset({"conninfo", "dsn", "service", "uri", "url"})
+"""Arguments that say where the database is, in one."""
 
 
 def argument_fields(
@@ -266,20 +272,22 @@ def login_arguments(
 ) -> dict[str, Any]:
     """The keyword arguments for one login: from the secret, under what the caller gave.
 
-    Positional arguments stand for the address (a DSN), so only user and password are added then.
+    Positional arguments stand for the address (a DSN), and so does one by keyword (``dsn=``,
+    ``conninfo=``, ``url=``, ``uri=``, ``service=``): only user and password are added then.
     ``give`` makes of a password what the driver takes: see ``giver``.
 
     Raises:
         CredentialFieldError: the secret lacks user or password.
     """
     found = value.fields
+    addressed = bool(args) or not _WHOLE_ADDRESS.isdisjoint(kwargs)
     arguments: dict[str, Any] = {}
     for argument, field in mapping.items():
         if field in LOGIN_FIELDS or argument in _LOGIN_ARGUMENTS:
             content = _login_field(value, field)
             plain = argument in _USER_ARGUMENTS or field == "username"
             arguments[argument] = str(content) if plain else give(content)
-        elif not args and argument not in kwargs and found.get(field) is not None:
+        elif not addressed and argument not in kwargs and found.get(field) is not None:
             read = _port if argument == "port" else _address
             arguments[argument] = read(value, field)
     return {**arguments, **kwargs}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from smclient.backend import Answer, Backend, fetch_newest
@@ -48,6 +48,16 @@ class Edge:
             tags = [(tag["Key"], tag["Value"]) for tag in answer.get("Tags", ())]
             self._meter.described(answer["ARN"], answer.get("KmsKeyId"), tags)
         return answer
+
+    def pages(self, operation: str, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The answers of an operation that gives what passes filters, page by page."""
+        parameters: dict[str, Any] = {"Filters": filters}
+        while True:
+            answer = self.call(operation, parameters)
+            yield answer
+            if not answer.get("NextToken"):
+                return
+            parameters = {**parameters, "NextToken": answer["NextToken"]}
 
     def _called(self, operation: str, ask: Callable[[], Answer[T]], *asked: str) -> T:
         began = self._now()

@@ -263,8 +263,38 @@ def _leaves(base: type[BackendError]) -> list[type[BackendError]]:
     return [base] if not children else [leaf for child in children for leaf in _leaves(child)]
 
 
-BY_CODE: dict[str, type[BackendError]] = {cls.default_code: cls for cls in _leaves(BackendError)}
-"""AWS's error code to the class that stands for it."""
+_OTHER_CODES: dict[type[BackendError], tuple[str, ...]] = {
+    AccessDeniedError: ("AccessDenied", "NotAuthorized", "OptInRequired"),
+    CredentialsError: (
+        *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed"),
+        *("InvalidClientTokenId", "InvalidAccessKeyId"),
+        *("InvalidSignatureException", "SignatureDoesNotMatch"),
+        *("IncompleteSignature", "IncompleteSignatureException", "AuthFailure"),
+        *("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
+        *("InvalidIdentityToken", "IDPRejectedClaim"),
+    ),
+    ThrottlingError: (
+        *("Throttling", "ThrottledException", "SlowDown"),
+        *("RequestThrottled", "RequestThrottledException", "TooManyRequestsException"),
+        *("RequestLimitExceeded", "BandwidthLimitExceeded", "PriorRequestNotComplete"),
+    ),
+    InternalServiceError: (
+        *("InternalFailure", "InternalError", "InternalServerError", "InternalServerException"),
+        "InternalServiceException",
+    ),
+    BackendUnavailableError: (
+        *("ServiceUnavailable", "ServiceUnavailableException"),
+        *("RequestTimeout", "RequestTimeoutException"),
+    ),
+    ValidationError: ("ValidationError", "SerializationException"),
+    NotSupportedError: ("UnknownOperationException", "InvalidAction"),
+}
+
+BY_CODE: dict[str, type[BackendError]] = {
+    **{code: cls for cls, codes in _OTHER_CODES.items() for code in codes},
+    **{cls.default_code: cls for cls in _leaves(BackendError)},
+}
+"""AWS's error code, and what other services and protocols call the same, to the class for it."""
 
 
 def from_code(code: str, message: str, *, attempts: int = 1) -> BackendError:

@@ -28,6 +28,7 @@ from smclient.errors import (
 )
 from smclient.forking import survive_fork
 from smclient.secret import SecretDescription, SecretRef, SecretValue
+from smclient.singleflight import fresh_copy
 
 T = TypeVar("T")
 
@@ -166,6 +167,10 @@ class FailoverBackend:
             except NO_ANSWER as error:
                 told = error
                 missed.append(self._miss(0, error))
+            except BackendError as error:  # a refusal, which the replicas' calls came before
+                refusal = fresh_copy(error)
+                refusal.attempts += sum(miss.attempts for miss in missed)
+                raise refusal from error.__cause__
         others = [miss for miss in missed if miss.region != self._region(0)]
         refusals = ", ".join(f"{miss.region} said {miss.code}" for miss in others)
         raise type(told)(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
+
+from smclient.forking import survive_fork
 
 logger = logging.getLogger("smclient")
 
@@ -80,3 +84,31 @@ class Hooks:
                         event.secret_id,
                         type(error).__name__,
                     )
+
+
+class Outbox:
+    """Events that wait until whoever saw them holds nobody up any more: a callback may ask for the
+    very secret it is told of."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._waiting: deque[SecretEvent] = deque()
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """What waits is the parent's to tell."""
+        self._waiting = deque()
+
+    def put(self, event: SecretEvent) -> None:
+        """Keep an event, if anybody listens to its kind."""
+        if self._hooks.wants(event.kind):
+            self._waiting.append(event)
+
+    def send(self, submit: Callable[[Callable[[], object]], None]) -> None:
+        """Submit the telling of what waits. Called by whoever is under way with nothing."""
+        while self._waiting:
+            try:
+                event = self._waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            submit(partial(self._hooks.emit, event))

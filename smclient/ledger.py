@@ -188,10 +188,6 @@ class Ledger:
             found = self._other_baselines[arn] = Baseline()
         return found
 
-    def hits(self) -> int:
-        """All of them."""
-        return sum(account.tally.value() for account in self._all().values())
-
     def per_secret(self) -> dict[str, SecretUsage]:
         """Counts by ARN; what the others share and what nobody knows only if there is any."""
         found = {arn: account.usage() for arn, account in self._all().items()}

@@ -6,7 +6,7 @@ import threading
 from datetime import datetime
 
 from smclient.forking import survive_fork
-from smclient.secret import AWSCURRENT, SecretValue
+from smclient.secret import ARN_SUFFIX, AWSCURRENT, SecretValue
 
 CACHED = "cached"
 REMEMBERED = "remembered"
@@ -59,6 +59,19 @@ class LoginMemory:
                 self._winners.pop(secret, None)
             elif step != REMEMBERED:
                 self._winners[secret] = (value, now)
+
+    def values(self) -> list[SecretValue]:
+        """The versions that are remembered."""
+        with self._lock:
+            return [value for value, _ in self._winners.values()]
+
+    def forget(self, secret_id: str | None = None) -> None:
+        """Forget the winner of a secret, however it is named, or all winners. What a database
+        refused stays: the account that it may lock is the same."""
+        with self._lock:
+            for arn, (value, _) in list(self._winners.items()):
+                if secret_id in (None, arn, arn[:-ARN_SUFFIX], value.name):
+                    del self._winners[arn]
 
     def is_old(self, value: SecretValue) -> bool:
         """Whether a version is older than the youngest that won a login, or is that one and was

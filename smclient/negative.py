@@ -15,6 +15,7 @@ from smclient.errors import (
 )
 from smclient.forking import survive_fork
 from smclient.secret import SecretRef
+from smclient.singleflight import fresh_copy
 
 FIRST = 1.0
 LONGEST: dict[type[SmclientError], float] = {
@@ -67,7 +68,7 @@ class Negatives:
             hold = min(FIRST * 2.0 ** min(times - 1, 16), longest) * (1.0 - 0.5 * spread)
             if len(self._refusals) >= MOST and ref not in self._refusals:
                 self._refusals.clear()
-            self._refusals[ref] = _Refusal(error, now + hold, times)
+            self._refusals[ref] = _Refusal(fresh_copy(error), now + hold, times)
 
     def forget(self, secret_id: str | None = None) -> None:
         """Forget the refusals of a secret as it was named, or all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from smclient.errors import (
     SmclientError,
 )
 from smclient.gathering import Gatherer
-from smclient.hooks import Hooks, SecretEvent
+from smclient.hooks import Hooks, Outbox, SecretEvent
 from smclient.metering import Meter
 from smclient.negative import Negatives
 from smclient.refresh import Freshness, RefreshPolicies, may_serve_stale
@@ -31,6 +31,9 @@ from smclient.secret import SecretDescription, SecretRef, SecretValue
 from smclient.singleflight import SingleFlight, fresh_copy
 
 logger = logging.getLogger("smclient")
+
+Flight = tuple[SecretRef, int]
+"""What is asked for, and the cache's generation."""
 
 
 class Reader:
@@ -53,7 +56,7 @@ class Reader:
         self.cache = cache
         self._policies = policies
         self._meter = meter
-        self._hooks = hooks
+        self._outbox = Outbox(hooks)
         self._worker = worker
         self._monotonic = clock.monotonic
         self._time = clock.time
@@ -73,7 +76,7 @@ class Reader:
         self._gatherer = Gatherer(
             alone=self._ask_alone,
             # Not through the flights: whoever waits for the batch leads one of them.
-            fetch_page=partial(self.fetch_page, one=self._ask_alone),
+            fetch_page=partial(self._fetch_page, one=self._ask_alone),
             enough=self._refresher.batches,
         )
         self.negatives = Negatives()
@@ -105,35 +108,54 @@ class Reader:
             held is not None and held.freshness(self._now(held), max_age) is not Freshness.EXPIRED
         )
 
+    def flight(self, ref: SecretRef) -> Flight:
+        """What readers have in common who may share a call: an answer is never shared across an
+        ``invalidate``."""
+        return ref, self.cache.generation
+
     def fetch(self, ref: SecretRef, *, newer: bool = False) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
         ask = partial(self._ask, ref, newer)
-        value, led = self._flights.do(self._flight(ref), ask, newer=newer)
+        try:
+            value, led = self._flights.do(self.flight(ref), ask, newer=newer)
+        finally:
+            self._outbox.send(self._worker.submit)
         if not led:
             self._meter.count("coalesced", arn=value.arn)
         return value
 
     def refresh(self, ref: SecretRef) -> SecretValue:
-        """Ask the backend although a value is held, unless that is done too often."""
+        """Ask the backend although a value is held, unless that is done too often: then the last
+        answer counts, a refusal too."""
         held, now = self.cache.look(ref), self._monotonic()
-        served = held is not None and self.may_serve(ref)
-        if held is not None and served and not self._allowance.take(held.value.arn, now):
-            self._meter.count("coalesced", arn=held.value.arn)
-            return held.value
+        asked = ref.secret_id if held is None else held.value.arn
+        if not self._allowance.take(asked, now):
+            if held is not None and self.may_serve(ref):
+                self._meter.count("coalesced", arn=held.value.arn)
+                return held.value
+            self._recall_refusal(ref)
         return self.fetch(ref, newer=True)
 
     def read_many(self, secret_ids: Iterable[str]) -> Batch:
-        """AWSCURRENT of many: what is held is served, the rest comes 20 to a call."""
+        """AWSCURRENT of many: what is held is served, what was refused a moment ago is refused, the
+        rest comes 20 to a call."""
         batch, missing = Batch(), []
         for secret_id in dict.fromkeys(secret_ids):
-            if self.may_serve(SecretRef(secret_id)):
-                batch.values[secret_id] = self.read(SecretRef(secret_id))
-            else:
+            ref = SecretRef(secret_id)
+            if self.may_serve(ref):
+                batch.values[secret_id] = self.read(ref)
+                continue
+            try:
+                self._recall_refusal(ref)
                 missing.append(secret_id)
+            except SmclientError as error:
+                batch.errors[secret_id] = error
+                self._enter_new(ref, None)
         for page in pages(missing):
-            self.fetch_page(page, batch)
+            led = self._share_page(page, batch)
             for secret_id in page:
-                self._enter_new(SecretRef(secret_id), batch.values.get(secret_id))
+                value = batch.values.get(secret_id)
+                self._enter_new(SecretRef(secret_id), value, coalesced=secret_id not in led)
         return batch
 
     def preload(self, secret_ids: Iterable[str], max_age: float | None = None) -> Batch:
@@ -151,47 +173,86 @@ class Reader:
             if state is Freshness.STALE:
                 self._refresh_soon(held, now)
         for page in pages(missing):
-            self.fetch_page(page, batch)
+            if max_age is None:
+                self._share_page(page, batch)
+            else:
+                self.fetch_page(page, batch)
             self._meter.count("preloaded", sum(name in batch.values for name in page))
         return batch
 
-    def fetch_page(
-        self,
-        page: list[str],
-        batch: Batch,
-        one: Callable[[SecretRef], SecretValue] | None = None,
+    def fetch_page(self, page: list[str], batch: Batch) -> None:
+        """Fetch up to 20 in one call; each alone where the batch is refused (by what is said of
+        each, a value is dropped or not), and a name that it might confuse with an ARN's."""
+        try:
+            self._fetch_page(page, batch, self.fetch)
+        finally:
+            self._outbox.send(self._worker.submit)
+
+    def _share_page(self, page: list[str], batch: Batch) -> set[str]:
+        """Fetch up to 20, each once for all who ask meanwhile; tells which were led here."""
+
+        def lead(keys: list[Flight]) -> Mapping[Flight, SecretValue | SmclientError]:
+            got = Batch()
+            self._fetch_page([ref.secret_id for ref, _ in keys], got, self._ask_alone)
+            results: dict[str, SecretValue | SmclientError] = {**got.errors, **got.values}
+            return {key: results[key[0].secret_id] for key in keys}
+
+        try:
+            found, led = self._flights.do_many([self.flight(SecretRef(id_)) for id_ in page], lead)
+        finally:
+            self._outbox.send(self._worker.submit)
+        for (ref, _), result in found.items():
+            batch.add(ref.secret_id, result)
+        return {ref.secret_id for ref, _ in led}
+
+    def _fetch_page(
+        self, page: list[str], batch: Batch, one: Callable[[SecretRef], SecretValue]
     ) -> None:
-        """Fetch up to 20 in one call; each with ``one`` where the batch action is denied."""
+        if alone := boto_shapes.doubtful(page):
+            batch.add_each(alone, one)
+            page = [secret_id for secret_id in page if secret_id not in alone]
         if not self._refresher.allows("batch"):
-            return batch.add_each(page, one or self.fetch)
+            return batch.add_each(page, one)
         generation, started = self.cache.generation, self._monotonic()
         try:
             answer = self._edge.fetch_many(page)
-        except (AccessDeniedError, NotSupportedError) as error:
-            self._refresher.deny("batch", error)
-            return batch.add_each(page, one or self.fetch)
         except SmclientError as error:
+            if isinstance(error, AccessDeniedError | NotSupportedError):
+                self._refresher.deny("batch", error)
+            if not may_serve_stale(error):
+                return batch.add_each(page, one)
             batch.errors.update(dict.fromkeys(page, error))
             return None
+        self._take_in(answer, batch, started, generation)
+        return batch.add_each([name for name in page if name not in answer], one)
+
+    def _take_in(
+        self,
+        answer: Mapping[str, SecretValue | SmclientError],
+        batch: Batch,
+        started: float,
+        generation: int,
+    ) -> None:
+        """Hold the values of a batch, and let go of what it refused."""
         for secret_id, result in answer.items():
+            ref = SecretRef(secret_id)
             try:
-                batch.values[secret_id] = self._page_entry(secret_id, result, started, generation)
+                if isinstance(result, SmclientError):
+                    raise self._refused(ref, result)
+                self.keep(ref, result, started, generation)
+                batch.values[secret_id] = result
             except SmclientError as error:
                 batch.errors[secret_id] = error
-        return None
 
-    def _page_entry(
-        self, secret_id: str, result: SecretValue | SmclientError, started: float, generation: int
-    ) -> SecretValue:
-        ref = SecretRef(secret_id)
-        if isinstance(result, SmclientError):
-            if not may_serve_stale(result):
-                self.cache.refused(ref)
-            raise explained(result, ref)
-        self.keep(ref, result, started, generation)
-        return result
+    def _refused(self, ref: SecretRef, error: SmclientError) -> SmclientError:
+        """What a reader is told of an error; a lasting one ends the value."""
+        if not may_serve_stale(error):
+            self.cache.refused(ref)
+        told = explained(error, ref)
+        self.negatives.note(ref, told, self._monotonic(), random.random())  # noqa: S311
+        return told
 
-    def preload_tagged(self, tags: Mapping[str, str], prefix: str | None, batch: Batch) -> None:
+    def preload_listed(self, tags: Mapping[str, str], prefix: str | None, batch: Batch) -> None:
         """Fetch every secret that has all of these tags. ListSecrets finds them: it is the only
         operation that tells which value a tag has."""
         filters = boto_shapes.tag_filters(tags)
@@ -199,34 +260,31 @@ class Reader:
             filters += boto_shapes.name_filter(prefix)
         names = [
             shape["Name"]
-            for answer in self._pages("ListSecrets", filters)
+            for answer in self._edge.pages("ListSecrets", filters)
             for shape in answer.get("SecretList", ())
             if boto_shapes.has_tags(shape, tags)
         ]
         batch.update(self.preload(names))
 
     def preload_named(self, prefix: str, batch: Batch) -> None:
-        """Fetch every secret whose name begins so, page by page; as with ``preload``, nothing of it
-        is a read."""
-        generation, started = self.cache.generation, self._monotonic()
-        for answer in self._pages("BatchGetSecretValue", boto_shapes.name_filter(prefix)):
-            for shape in answer.get("SecretValues", ()):
-                value = boto_shapes.value_from_dict(shape)
-                self.keep(SecretRef(value.name), value, started, generation)
-                batch.values[value.name] = value
-                self._meter.count("preloaded")
-            for shape in answer.get("Errors", ()):
-                batch.errors[shape["SecretId"]] = boto_shapes.error_from_dict(shape)
-            generation, started = self.cache.generation, self._monotonic()
+        """Fetch every secret whose name begins so, page by page, or, where batches are denied, as
+        ListSecrets finds them; as with ``preload``, nothing of it is a read."""
+        if self._refresher.allows("batch"):
+            try:
+                return self._preload_batches(boto_shapes.name_filter(prefix), batch)
+            except (AccessDeniedError, NotSupportedError) as error:
+                if "ListSecrets" in str(error):  # which a filter needs as well
+                    raise
+        return self.preload_listed({}, prefix, batch)
 
-    def _pages(self, operation: str, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        parameters: dict[str, Any] = {"Filters": filters}
-        while True:
-            answer = self.call(operation, parameters)
-            yield answer
-            if not answer.get("NextToken"):
-                return
-            parameters = {**parameters, "NextToken": answer["NextToken"]}
+    def _preload_batches(self, filters: list[dict[str, Any]], batch: Batch) -> None:
+        generation, started = self.cache.generation, self._monotonic()
+        for shape in self._edge.pages("BatchGetSecretValue", filters):
+            before = len(batch.values)
+            self._take_in(boto_shapes.results(shape), batch, started, generation)
+            self._meter.count("preloaded", len(batch.values) - before)
+            self._outbox.send(self._worker.submit)
+            generation, started = self.cache.generation, self._monotonic()
 
     def renew(self, secret_id: str) -> bool:
         """Drop a secret that is known to have changed; if it was held, have it fetched anew off
@@ -255,11 +313,8 @@ class Reader:
         if moved is not None:
             self._meter.count("rotations")
             self._on_moved(moved)
-            if self._hooks.wants("rotate"):
-                event = SecretEvent(
-                    "rotate", ref.secret_id, moved.old_version_id, moved.new_version_id
-                )
-                self._worker.submit(lambda: self._hooks.emit(event))
+            event = SecretEvent("rotate", ref.secret_id, moved.old_version_id, moved.new_version_id)
+            self._outbox.put(event)
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Any operation, metered."""
@@ -291,13 +346,11 @@ class Reader:
             if not newer:
                 self._recall_refusal(ref)
             follows = True
-            value, _ = self._flights.do(self._flight(ref), lead, newer=newer)
+            value, _ = self._flights.do(self.flight(ref), lead, newer=newer)
             return value
         finally:
             self._enter_new(ref, value, coalesced=follows)
-
-    def _flight(self, ref: SecretRef) -> Hashable:
-        return ref, self.cache.generation  # an answer is never shared across an invalidate
+            self._outbox.send(self._worker.submit)
 
     def _refresh_soon(self, held: Held, now: float) -> None:
         if self.cache.claim(held, until=self._policies.general.retry_at(now, 1, 1.0)):
@@ -321,11 +374,7 @@ class Reader:
             value = self._edge.fetch(ref, newest=newest)
             check_identity(ref, value)
         except SmclientError as error:
-            if not may_serve_stale(error):
-                self.cache.refused(ref)
-            told = explained(error, ref)
-            self.negatives.note(ref, told, self._monotonic(), random.random())  # noqa: S311
-            raise told from error.__cause__
+            raise self._refused(ref, error) from error.__cause__
         self.keep(ref, value, started, generation)
         return value
 

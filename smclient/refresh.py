@@ -38,6 +38,10 @@ class RefreshPolicy:
         """From when on the value is served no more, whatever happens."""
         return fetched_at + self.max_stale
 
+    def past(self, rotation: float, spread: float) -> float:
+        """When to look after a rotation that is announced to all at once: jitter spreads them."""
+        return rotation + self.ttl * self.jitter * spread
+
     def retry_at(self, now: float, failures: int, spread: float) -> float:
         """When to try again after ``failures`` transient failures in a row: 1 s doubling to 30 s,
         the later half of each step at random."""

@@ -144,28 +144,35 @@ class Refresher:
         self._fetch(held.ref)
 
     def _look(self, held: Held) -> None:
-        """Ask whether AWSCURRENT moved; fetch only then, or if the secret is to be deleted."""
-        started = self._clock.monotonic()
+        """Ask whether AWSCURRENT moved; fetch only then, or if the secret is to be deleted, or if
+        the value would expire before the next look: else a reader had to wait for it."""
+        policy = self._policies.of(held.value)
+        started = self._now(held)
+        due_at = policy.due_at(started, random.random())  # noqa: S311  spreads load
+        if due_at >= held.expires_at:
+            return self._get(held)
         try:
             described = self._describe(held.ref.secret_id)
-        except (AccessDeniedError, NotSupportedError) as error:
-            self.deny("describe", error)
-            return self._get(held)
+        except SmclientError as error:
+            if may_serve_stale(error):
+                raise
+            if isinstance(error, AccessDeniedError | NotSupportedError):
+                self.deny("describe", error)
+            return self._get(held)  # which has the last word: the value goes if this is refused too
         moved = described.version_at(AWSCURRENT) != held.value.version_id
         if moved or described.deleted_date is not None or described.arn != held.value.arn:
             return self._get(held)
-        policy = self._policies.of(held.value)
-        due_at = policy.due_at(started, random.random())  # noqa: S311  spreads load
-        self._cache.put_off(held.ref, due_at=self._before_rotation(described, started, due_at))
+        rotation = self._next_rotation(described, started)
+        if rotation is not None:
+            due_at = min(due_at, policy.past(rotation, random.random()))  # noqa: S311
+        self._cache.put_off(held.ref, due_at=due_at)
         return None
 
-    def _before_rotation(self, described: SecretDescription, now: float, due_at: float) -> float:
-        """Not later than the next rotation, where that is known: then the value may move."""
+    def _next_rotation(self, described: SecretDescription, now: float) -> float | None:
+        """When the value may move next, where that is known and still to come."""
         date: datetime | None = described.next_rotation_date
-        if date is None:
-            return due_at
-        left = (date - self._clock.now()).total_seconds()
-        return min(due_at, now + left) if left > 0 else due_at
+        left = 0.0 if date is None else (date - self._clock.now()).total_seconds()
+        return now + left if left > 0 else None
 
     def _batch(self, together: Iterable[Held]) -> None:
         by_id = {held.ref.secret_id: held for held in together}
@@ -180,13 +187,16 @@ class Refresher:
                     self._no_batch_before = self._clock.monotonic() + THROTTLED_FOR
                 self._failed(by_id[secret_id], error)
 
+    def _now(self, held: Held) -> float:
+        """Now, as the times of a held value go."""
+        return held.later(self._clock.monotonic(), self._clock.time())
+
     def _failed(self, held: Held, error: SmclientError) -> None:
         """A refresh failed: a lasting refusal has evicted the value; else it is served on."""
         if not may_serve_stale(error):
             return
         failures = held.failures + 1
-        now = self._clock.monotonic()
-        due_at = self._policies.general.retry_at(now, failures, random.random())  # noqa: S311
+        due_at = self._policies.general.retry_at(self._now(held), failures, random.random())  # noqa: S311
         self._cache.put_off(held.ref, due_at=due_at, failures=failures)
         self._hooks.emit(
             SecretEvent(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from smclient.forking import survive_fork
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+E = TypeVar("E", bound=Exception)
 
 
 class _Flight(Generic[T]):
@@ -27,12 +29,14 @@ class SingleFlight(Generic[T]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[T]] = {}
+        self._batched: dict[Hashable, _Flight[T]] = {}
         survive_fork(self)
 
     def after_fork(self) -> None:
         """Calls under way belong to threads of the parent."""
         self._lock = threading.Lock()
         self._flights = {}
+        self._batched = {}
 
     def do(self, key: Hashable, fetch: Callable[[], T], *, newer: bool = False) -> tuple[T, bool]:
         """The result of ``fetch``, run once for all who ask at the same time.
@@ -52,6 +56,8 @@ class SingleFlight(Generic[T]):
         while True:
             with self._lock:
                 running = self._flights.get(key)
+                if running is None and not newer:
+                    running = self._batched.get(key)
                 if running is None:
                     flight, leads, before = _Flight[T](), True, None
                     self._flights[key] = flight
@@ -92,9 +98,69 @@ class SingleFlight(Generic[T]):
                     self._flights[key] = flight.next
             flight.done.set()
 
+    def do_many(
+        self, keys: Iterable[K], fetch: Callable[[list[K]], Mapping[K, T | E]]
+    ) -> tuple[dict[K, T | E], set[K]]:
+        """``do`` for many keys: ``fetch`` is run once, for those that nobody asks for yet, and
+        gives a result or an error for each. Who asks for something newer does not wait for it.
 
-def fresh_copy(error: Exception) -> Exception:
-    """The same error anew, to be raised by somebody else without growing its traceback."""
+        Returns:
+            A result or an error for each key, and the keys that this caller ran ``fetch`` for.
+
+        Raises:
+            Whatever ``fetch`` raises here; whatever it raised for another is an error of its keys.
+        """
+        led: dict[K, _Flight[T]] = {}
+        joined: dict[K, _Flight[T]] = {}
+        with self._lock:
+            for key in keys:
+                running = self._flights.get(key) or self._batched.get(key)
+                if running is None:
+                    led[key] = self._batched[key] = _Flight[T]()
+                else:
+                    joined[key] = running
+        found = self._lead_many(led, fetch) if led else {}
+        again = []
+        for key, flight in joined.items():  # after its own have landed: nobody waits in a circle
+            flight.done.wait()
+            if flight.error is None:
+                found[key] = flight.result  # type: ignore[assignment]  # set before done is
+            elif isinstance(flight.error, Exception):
+                found[key] = fresh_copy(flight.error)  # type: ignore[assignment]
+            else:
+                again.append(key)
+        if again:
+            more, led_too = self.do_many(again, fetch)
+            return {**found, **more}, {*led, *led_too}
+        return found, set(led)
+
+    def _lead_many(
+        self, led: dict[K, _Flight[T]], fetch: Callable[[list[K]], Mapping[K, T | E]]
+    ) -> dict[K, T | E]:
+        try:
+            found = dict(fetch(list(led)))
+            for key, flight in led.items():
+                outcome = found[key]
+                if isinstance(outcome, Exception):
+                    flight.error = outcome
+                else:
+                    flight.result = outcome
+            return found
+        except BaseException as error:
+            for flight in led.values():
+                flight.error = error
+            raise
+        finally:
+            with self._lock:
+                for key in led:
+                    self._batched.pop(key, None)
+            for flight in led.values():
+                flight.done.set()
+
+
+def fresh_copy(error: E) -> E:
+    """The same error anew: to be raised by somebody else without growing its traceback, or to be
+    kept without the frames of whoever it was raised to."""
     copy = type(error).__new__(type(error), *error.args)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)

@@ -22,6 +22,7 @@ NO_CACHE = "no cache"
 AWS_CACHING = "aws-secretsmanager-caching"
 POWERTOOLS = "aws-lambda-powertools"
 BASELINES = (NO_CACHE, AWS_CACHING, POWERTOOLS)
+READ_OPERATIONS = frozenset({"BatchGetSecretValue", "DescribeSecret", "GetSecretValue"})
 
 OTHERS = "(others)"
 """Where secrets, keys and tags past the bound on distinct ones are counted together."""
@@ -184,6 +185,16 @@ class Usage:
     def calls(self) -> int:
         """All API calls."""
         return sum(self.api_calls.values())
+
+    @property
+    def read_calls(self) -> dict[str, int]:
+        """Those of ``api_calls`` that other clients would make too, more or fewer: what the
+        baselines compare with. Writing and listing costs everybody the same."""
+        return {name: n for name, n in self.api_calls.items() if name in READ_OPERATIONS}
+
+    def saved_calls(self, baseline: str) -> int:
+        """How many calls a baseline would have made more for the same reads."""
+        return sum(self.baselines.get(baseline, {}).values()) - sum(self.read_calls.values())
 
     def cost(self, price_book: PriceBook | None = None) -> Cost:
         """Dollars for the calls of this usage; see ``smclient.pricing``."""

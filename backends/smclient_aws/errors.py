@@ -1,8 +1,8 @@
 """From botocore's exceptions and AWS's error codes to the tree in ``smclient.errors``.
 
-Two tables say it all: ``CODES`` for what AWS answers beyond the codes that core knows, and
-``EXCEPTIONS`` for what botocore raises by itself. botocore's classes are known by name, so that
-reading this module does not load botocore; a test holds the names against the installed one.
+What AWS answers goes by core's table of codes, what botocore raises by itself by ``EXCEPTIONS``.
+botocore's classes are known by name, so that reading this module does not load botocore; a test
+holds the names against the installed one.
 
 No message repeats a value that was sent, and an exception of botocore stays as the cause only
 where it holds none: its frames and its request objects do, so they are let go.
@@ -23,55 +23,13 @@ from smclient.errors import (
     CredentialsError,
     DecryptionFailureError,
     EncryptionFailureError,
-    InternalServiceError,
     LimitExceededError,
-    NotSupportedError,
     ResourceNotFoundError,
     SmclientError,
     ThrottlingError,
     ValidationError,
 )
 from smclient.secret import MASK
-
-_Codes = dict[str, type[BackendError]]
-
-
-def _each(cls: type[BackendError], *codes: str) -> _Codes:
-    return dict.fromkeys(codes, cls)
-
-
-CODES: Mapping[str, type[BackendError]] = {
-    **BY_CODE,
-    **_each(AccessDeniedError, "AccessDenied", "NotAuthorized", "OptInRequired"),
-    **_each(
-        CredentialsError,
-        *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed"),
-        *("InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException"),
-        *("InvalidSignatureException", "SignatureDoesNotMatch"),
-        *("IncompleteSignature", "IncompleteSignatureException", "AuthFailure"),
-        *("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
-        *("InvalidIdentityToken", "IDPRejectedClaim"),
-    ),
-    **_each(
-        ThrottlingError,
-        *("Throttling", "ThrottlingException", "ThrottledException", "SlowDown"),
-        *("RequestThrottled", "RequestThrottledException", "TooManyRequestsException"),
-        *("RequestLimitExceeded", "BandwidthLimitExceeded", "PriorRequestNotComplete"),
-    ),
-    **_each(
-        InternalServiceError,
-        *("InternalFailure", "InternalError", "InternalServerError", "InternalServerException"),
-        "InternalServiceException",
-    ),
-    **_each(
-        BackendUnavailableError,
-        *("ServiceUnavailable", "ServiceUnavailableException"),
-        *("RequestTimeout", "RequestTimeoutException"),
-    ),
-    **_each(ValidationError, "ValidationError", "SerializationException"),
-    **_each(NotSupportedError, "UnknownOperationException", "InvalidAction"),
-}
-"""AWS's error code to the class that stands for it: core's table, and other names for the same."""
 
 EXCEPTIONS: Mapping[str, type[SmclientError]] = {
     # no answer, or none that can be read
@@ -191,8 +149,8 @@ def unreadable(asked: str, attempts: int) -> BackendUnavailableError:
 
 def class_for(code: str, status: int) -> type[BackendError]:
     """The class for an AWS error code, else for an HTTP status, else ``BackendError``."""
-    if code in CODES:
-        return CODES[code]
+    if code in BY_CODE:
+        return BY_CODE[code]
     if status >= 500 or status == 408:
         return BackendUnavailableError
     return ThrottlingError if status == 429 else BackendError

@@ -6,15 +6,13 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from smclient.backend import BackendUrl
+from smclient.backend import BackendUrl, is_aws_endpoint
 from smclient.errors import ConfigError
 
 _REGION = re.compile(r"(?!-)(?!\d+$)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)  # botocore's own rule
 _ROLE = re.compile(r"arn:[a-z0-9-]+:iam::(\d{12}):role/[\w+=,.@/-]+")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _FLAGS = {"true": True, "false": False}
-_FIPS_LABEL = "secretsmanager-fips"
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 REPLICAS = "replica_regions"
 PLACE = "{region}"
@@ -160,6 +158,4 @@ def replica_regions(url: BackendUrl) -> tuple[str, ...]:
 
 def is_fips(endpoint_url: str) -> bool:
     """Whether a URL is one of AWS's FIPS endpoints of Secrets Manager, VPC endpoints included."""
-    parts = urlsplit(endpoint_url)
-    host = parts.hostname or ""
-    return parts.scheme == "https" and _FIPS_LABEL in host.split(".") and host.endswith(_AWS_HOSTS)
+    return is_aws_endpoint(endpoint_url, fips=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from smclient.pricing import PRICE_BOOK, PriceBook, per_month
+from smclient.report.money import secret_name
 
 SOURCE = "secretsmanager.amazonaws.com"
 READ = "GetSecretValue"
@@ -159,12 +160,7 @@ def _secret(event: Event, asked: Mapping[str, Any]) -> str:
         resources = event.get("resources")
         first = resources[0] if isinstance(resources, list) and resources else None
         given = _mapping(first).get("ARN")
-    text = str(given or "")
-    _, marker, name = text.partition(":secret:")
-    if not marker:
-        return text
-    stem, hyphen, suffix = name.rpartition("-")
-    return stem if hyphen and len(suffix) == 6 and suffix.isalnum() else name
+    return secret_name(str(given or ""))
 
 
 def _mapping(given: object) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from smclient import boto_shapes
 from smclient.cli.options import (
     backend_option,
     json_option,
@@ -51,7 +52,7 @@ def list_secrets(
 def _secrets(
     client: SecretsClient, prefix: str, tags: Mapping[str, str | None], deleted_too: bool
 ) -> Iterator[dict[str, Any]]:
-    filters = [{"Key": "name", "Values": [prefix]}] if prefix else []
+    filters = boto_shapes.name_filter(prefix) if prefix else []
     for key, value in tags.items():
         filters.append({"Key": "tag-key", "Values": [key]})
         if value:
@@ -59,9 +60,14 @@ def _secrets(
     parameters: dict[str, Any] = {"Filters": filters} if filters else {}
     if deleted_too:
         parameters["IncludePlannedDeletion"] = True
+    yield from map(_shown, listed(client, **parameters))
+
+
+def listed(client: SecretsClient, **parameters: Any) -> Iterator[dict[str, Any]]:
+    """The entries that ListSecrets gives, page after page."""
     while True:
         answer = client.call("ListSecrets", **parameters)
-        yield from map(_shown, answer.get("SecretList", ()))
+        yield from answer.get("SecretList", ())
         if not answer.get("NextToken"):
             return
         parameters["NextToken"] = answer["NextToken"]

@@ -176,13 +176,13 @@ def aws_key(seen: Seen) -> Advice:
 def caching(seen: Seen) -> Advice:
     """What the cache saves already, compared with asking each time."""
     usage, book = seen.usage, seen.book
-    without, made = sum(usage.baselines.get(NO_CACHE, {}).values()), usage.calls
-    calls = (without - made) * book.api_call
+    saved, made = usage.saved_calls(NO_CACHE), sum(usage.read_calls.values())
+    calls = saved * book.api_call
     billed = usage.kms_billed / Decimal(usage.kms_calls) if usage.kms_calls else Decimal(0)
     decrypts = max(Decimal(0), (usage.reads * billed - usage.kms_billed)) * book.kms_call
     sums = [
-        f"{without:,} calls without a cache - {made:,} calls made = {without - made:,} saved",
-        seen.monthly(f"{without - made:,} {TIMES} {price(book.api_call)} =", calls),
+        f"{saved + made:,} calls without a cache - {made:,} calls made = {saved:,} saved",
+        seen.monthly(f"{saved:,} {TIMES} {price(book.api_call)} =", calls),
     ]
     if decrypts:
         sums.append(

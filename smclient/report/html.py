@@ -81,7 +81,7 @@ def _numbers(usage: Usage, seconds: float, book: PriceBook) -> str:
             (money(saved * book.api_call), "saved so far on API calls"),
             (money(per_month(saved * book.api_call, seconds)), "a month at this rate"),
             (f"{saved:,}", "calls saved"),
-            (f"{usage.calls:,}", "calls made"),
+            (f"{_made(usage):,}", "calls made"),
             (share(from_memory, usage.reads), "of reads from memory"),
             (f"{usage.reads:,}", "reads"),
         ]
@@ -91,13 +91,13 @@ def _numbers(usage: Usage, seconds: float, book: PriceBook) -> str:
 def _over_time(series: Timeline, book: PriceBook) -> str:
     moments = [moment.timestamp() for moment, _ in series]
     without = [(x, float(_without(u))) for x, (_, u) in zip(moments, series, strict=True)]
-    made = [(x, float(u.calls)) for x, (_, u) in zip(moments, series, strict=True)]
+    made = [(x, float(_made(u))) for x, (_, u) in zip(moments, series, strict=True)]
     dollars = [
         (x, float(_saved(u) * book.api_call)) for x, (_, u) in zip(moments, series, strict=True)
     ]
     end = series[-1][1]
     left, right = _when(series[0][0]), _when(series[-1][0])
-    calls_told = f"{_without(end):,} calls without a cache, {end.calls:,} made"
+    calls_told = f"{_without(end):,} calls without a cache, {_made(end):,} made"
     money_told = f"{money(_saved(end) * book.api_call)} saved"
     return "".join(
         [
@@ -156,7 +156,7 @@ def _operations(usage: Usage, book: PriceBook) -> str:
 
 
 def _instead(usage: Usage, book: PriceBook) -> str:
-    everyone = {"smclient": usage.api_calls, **usage.baselines}
+    everyone = {"smclient": usage.read_calls, **usage.baselines}
     counts = {name: sum(calls.values()) for name, calls in everyone.items()}
     most = max(counts.values())
     lines = [
@@ -225,8 +225,12 @@ def _without(usage: Usage) -> int:
     return sum(usage.baselines.get(NO_CACHE, {}).values())
 
 
+def _made(usage: Usage) -> int:
+    return sum(usage.read_calls.values())
+
+
 def _saved(usage: Usage) -> int:
-    return _without(usage) - usage.calls
+    return usage.saved_calls(NO_CACHE)
 
 
 def _when(moment: datetime) -> str:

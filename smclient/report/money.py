@@ -52,7 +52,7 @@ def secret_name(arn: str) -> str:
     if not marker:
         return arn
     stem, hyphen, suffix = name.rpartition("-")
-    return stem if hyphen and len(suffix) == 6 else name
+    return stem if hyphen and len(suffix) == 6 and suffix.isalnum() else name
 
 
 def printable(text: str) -> str:

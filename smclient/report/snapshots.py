@@ -157,13 +157,19 @@ def read_file(path: Path) -> list[Snapshot]:
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from None
+    return from_document(plain, path.name.removesuffix(SUFFIX), changed, source=str(path))
+
+
+def from_document(plain: Any, process: str, taken: datetime, *, source: str) -> list[Snapshot]:
+    """The snapshots in a JSON document: a writer's, or plain ``Usage.to_dict()`` of ``process``.
+    Raises ``ConfigError``, naming ``source``."""
     try:
         if isinstance(plain, dict) and "history" not in plain:
-            return [Snapshot(path.name.removesuffix(SUFFIX), changed, Usage.from_dict(plain))]
+            return [Snapshot(process, taken, Usage.from_dict(plain))]
         return from_file(plain)
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         told = str(error) if isinstance(error, ConfigError) else "its shape is not as it should be"
-        raise ConfigError(f"{path} holds no usage: {told}") from None
+        raise ConfigError(f"{source} holds no usage: {told}") from None
 
 
 def latest(snapshots: Iterable[Snapshot], until: datetime | None = None) -> list[Snapshot]:

@@ -11,7 +11,6 @@ from typing import Any
 from smclient.errors import ConfigError
 from smclient.report import prometheus, snapshots
 from smclient.report.snapshots import Snapshot
-from smclient.usage import Usage
 
 ENDPOINT = ("http://", "https://")
 
@@ -52,15 +51,8 @@ def read_text(text: str, source: str, *, taken: datetime) -> list[Snapshot]:
         except ConfigError as error:
             raise ConfigError(f"{source} is neither JSON nor usage as metrics: {error}") from None
     found = []
-    try:
-        for number, document in enumerate(documents, 1):
-            if isinstance(document, dict) and "history" in document:
-                found += snapshots.from_file(document)
-            else:
-                found.append(Snapshot(f"{source}:{number}", taken, Usage.from_dict(document)))
-    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
-        told = str(error) if isinstance(error, ConfigError) else "its shape is not as it should be"
-        raise ConfigError(f"{source} holds no usage: {told}") from None
+    for number, document in enumerate(documents, 1):
+        found += snapshots.from_document(document, f"{source}:{number}", taken, source=source)
     if not found:
         raise ConfigError(f"{source} holds no snapshot of Usage.to_dict()")
     return found

@@ -44,7 +44,7 @@ def render(
 
 def tables(usage: Usage, price_book: PriceBook = PRICE_BOOK, top: int = TOP) -> list[Table]:
     """The tables, some of them perhaps without rows."""
-    cost, own = usage.cost(price_book), calls_cost(usage.api_calls, price_book)
+    cost, own = usage.cost(price_book), calls_cost(usage.read_calls, price_book)
     from_memory = usage.hits + usage.stale_hits
     facts = [
         ("reads", f"{usage.reads:,}"),

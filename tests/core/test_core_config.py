@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from smclient import (
 from smclient.testing import FakeBackend, FakeClock, Inline
 
 NAN, INF = float("nan"), float("inf")
+SOURCES = [Path(__file__).parents[2] / name for name in ("smclient", "backends", "integrations")]
 
 
 def test_the_defaults_are_those_of_the_client() -> None:
@@ -216,3 +219,21 @@ def test_a_secret_may_have_times_of_its_own(named: str) -> None:
     with pytest.raises(BackendUnavailableError):
         client.get("quick")
     assert client.get("slow").text == "b"
+
+
+def test_no_variable_of_this_project_is_taken_for_a_misspelt_setting() -> None:
+    """Whoever sets the store of the server for all his processes has made no mistake."""
+    names = {
+        name
+        for root in SOURCES
+        for path in root.rglob("*.py")
+        for name in re.findall(r"\bSMCLIENT_[A-Z_]*[A-Z]\b", path.read_text())
+    }
+    assert {"SMCLIENT_STORE", "SMCLIENT_INIT_FILE", "SMCLIENT_TTL"} <= names
+    unknown = set()
+    for name in names - {f"SMCLIENT_{field.name.upper()}" for field in fields(ClientConfig)}:
+        try:
+            ClientConfig.from_env({name: "x"})
+        except UnknownSettingError:
+            unknown.add(name)
+    assert unknown == set()

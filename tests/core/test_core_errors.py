@@ -86,6 +86,28 @@ def test_a_code_is_kept_whether_it_has_a_class_or_not(code: str, kind: type[Back
     assert (type(error), error.code, error.attempts, str(error)) == (kind, code, 3, "told")
 
 
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        (
+            ("Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+            errors.ThrottlingError,
+        ),
+        (("InternalFailure", "InternalServerError"), errors.InternalServiceError),
+        (("ServiceUnavailable", "RequestTimeout"), errors.BackendUnavailableError),
+        (("AccessDenied",), errors.AccessDeniedError),
+        (("ExpiredTokenException", "InvalidSignatureException"), errors.CredentialsError),
+    ],
+)
+def test_other_names_for_the_same_mean_the_same(
+    codes: tuple[str, ...], kind: type[BackendError]
+) -> None:
+    """Wherever they come from: an answer, an item of a batch, the agent."""
+    for code in codes:
+        error = from_code(code, "told")
+        assert (type(error), error.code) == (kind, code)
+
+
 def test_an_explained_error_names_the_secret_and_stays_what_it_is() -> None:
     """Class, code, attempts and cause."""
     error = from_code("ThrottlingException", "slow down", attempts=2)

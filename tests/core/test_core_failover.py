@@ -216,6 +216,23 @@ def test_calls_are_booked_in_the_region_that_was_asked(
     assert usage.errors == {"BackendUnavailable": 1}
 
 
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda error: type(error).__name__)
+def test_calls_of_replicas_are_booked_though_the_primary_refuses_in_the_end(
+    answer: BackendError, client: SecretsClient, primary: FakeBackend, replica: FakeBackend
+) -> None:
+    """The replica was asked first, and did not answer."""
+    primary.fail_with(BackendUnavailableError("no answer"))
+    client.get("db")
+    replica.fail_with(BackendUnavailableError("no answer", attempts=3), times=None)
+    primary.fail_with(answer, times=None)
+    before = client.usage().calls
+    for times in (1, 2):
+        with pytest.raises(type(answer)) as caught:
+            client.get("other", max_age=0)
+        assert caught.value.code == answer.code
+        assert client.usage().calls == before + (4 if times == 1 else 5)
+
+
 def test_when_nobody_answers_the_error_says_what_each_region_said(
     client: SecretsClient, primary: FakeBackend, replica: FakeBackend
 ) -> None:

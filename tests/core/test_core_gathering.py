@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from smclient import AccessDeniedError, ResourceNotFoundError, SecretsClient
+from smclient import AccessDeniedError, ResourceNotFoundError, SecretsClient, ValidationError
 from smclient.testing import Call, FakeBackend
 
 MakeClient = Callable[..., SecretsClient]
@@ -75,6 +75,32 @@ def test_an_error_in_a_batch_is_its_own_readers_only(
     with ThreadPoolExecutor(len(asked)) as pool:
         texts = list(pool.map(read, asked))
     assert texts == [*(name.upper() for name in NAMES[:12]), "not found"]
+
+
+def test_an_id_that_spoils_a_batch_is_its_own_readers_only(
+    make_client: MakeClient, many: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is refused as a whole for one of its ids says nothing about the others."""
+    monkeypatch.setattr("smclient.gathering.LONGEST_WAIT", 10.0)
+    client = make_client(many, refresh="batch")
+    asked = [*NAMES[:12], "no id"]
+    gate = Gate(client, len(asked) - 1)
+
+    def before(call: Call) -> None:
+        gate(call)
+        if "no id" in call.secret_ids:
+            raise ValidationError("no such name can be")
+
+    def read(name: str) -> str:
+        try:
+            return client.get(name).text
+        except ValidationError:
+            return "refused"
+
+    many.before = before
+    with ThreadPoolExecutor(len(asked)) as pool:
+        texts = list(pool.map(read, asked))
+    assert texts == [*(name.upper() for name in NAMES[:12]), "refused"]
 
 
 def test_a_few_misses_go_each_alone(

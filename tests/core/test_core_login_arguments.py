@@ -261,3 +261,29 @@ def test_a_connector_is_a_factory_without_arguments(
     assert backend.calls == []
     assert connector() == connector() == ((), {**PG, "connect_timeout": 3})
     assert client.usage().logins == {"cached": 2}
+
+
+@pytest.mark.parametrize("connect", [SecretsClient.connect, SecretsClient.connector])
+@pytest.mark.parametrize(
+    ("module", "argument"),
+    [
+        ("asyncpg.connection", "dsn"),
+        ("psycopg2", "dsn"),
+        ("psycopg", "conninfo"),
+        ("psycopg", "service"),
+        ("redis.client", "url"),
+        ("unknown.module", "uri"),
+    ],
+)
+def test_an_address_by_keyword_is_the_address(
+    client: SecretsClient, module: str, argument: str, connect: Callable[..., Any]
+) -> None:
+    """Only user and password are added: the secret's host must not win over what was said."""
+    where = {argument: "postgresql://replica.internal/shop"}
+    made = connect(client, "db", factory_of(module), **where)
+    _, kwargs = made() if callable(made) else made
+    password = kwargs["password"]
+    user = kwargs.get("user") or kwargs["username"]
+    assert (user, str(password() if callable(password) else password)) == ("app", "p1")
+    assert kwargs.keys() - {"user", "username", "password"} == {argument}
+    assert kwargs[argument] == where[argument]

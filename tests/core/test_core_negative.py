@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -117,3 +119,26 @@ def test_what_is_remembered_is_bounded() -> None:
     for n in range(3 * MOST):
         negatives.note(SecretRef(f"made-up/{n}"), ResourceNotFoundError("no"), 0.0, 0.0)
     assert len(negatives._refusals) <= MOST
+
+
+def test_a_remembered_refusal_holds_nothing_of_whoever_got_it(
+    client: SecretsClient, backend: FakeBackend
+) -> None:
+    """Neither its frames nor what they held: a thousand may be remembered for a minute."""
+
+    class Large:
+        """Something that the reader has at hand."""
+
+    def read() -> weakref.ref[Large]:
+        at_hand = Large()
+        try:
+            client.get("absent")
+        except ResourceNotFoundError:
+            return weakref.ref(at_hand)
+        raise AssertionError("it was there")
+
+    first, second = read(), read()
+    gc.collect()
+    assert first() is None
+    assert second() is None
+    assert backend.count("GetSecretValue") == 1

@@ -93,11 +93,11 @@ def test_descriptions_do_not_stretch_max_stale(
     """It counts from the fetch, so a denied GetSecretValue takes effect in the end."""
     client = make_client(refresh="describe", max_stale=900)
     client.get("db")
+    backend.before = deny("GetSecretValue")
     for _ in range(2):
         clock.advance(301)
         client.get("db")
-    backend.before = deny("GetSecretValue")
-    clock.advance(301)
+    clock.advance(297)
     with pytest.raises(AccessDeniedError):
         client.get("db")
 

@@ -82,6 +82,34 @@ ROWS = [
         {},
         NO,
     ),
+    *(  # what a name says is not what the server says
+        ("psycopg", "OperationalError", (CONNECT + told,), {}, MAYBE)
+        for told in (
+            "FATAL:  Passwort-Authentifizierung für Benutzer »ssl_app« fehlgeschlagen",
+            "FATAL:  Passwort-Authentifizierung für Benutzer »SSL« fehlgeschlagen",
+            "FATAL:  l'authentification par mot de passe a échoué pour l'utilisateur « timeout »",
+            'ВАЖНО:  пользователь "refused" не прошёл проверку подлинности (по паролю)',
+            "FATAL:  no such user: ssl_app",
+        )
+    ),
+    (
+        "psycopg",
+        "OperationalError",
+        (
+            'connection to server at "ssl.example.com", port 5432 failed: FATAL:  '
+            'autenticazione con password fallita per l\'utente "app"',
+        ),
+        {},
+        MAYBE,
+    ),
+    ("psycopg", "OperationalError", (CONNECT + "SSL error: certificate verify failed",), {}, NO),
+    (
+        "psycopg",
+        "OperationalError",
+        (CONNECT + "server does not support SSL, but SSL was required",),
+        {},
+        NO,
+    ),
     # asyncpg gives codes
     ("asyncpg.exceptions", "InvalidPasswordError", (BAD,), {"sqlstate": "28P01"}, YES),
     ("asyncpg.exceptions", "InvalidPasswordError", ("Passwort …",), {"sqlstate": "28P01"}, YES),

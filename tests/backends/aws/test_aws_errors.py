@@ -27,7 +27,7 @@ from smclient import (
 )
 from smclient.errors import BY_CODE
 from smclient_aws import AwsBackend, translated
-from smclient_aws.errors import CODES, EXCEPTIONS, class_for
+from smclient_aws.errors import EXCEPTIONS, class_for
 
 CANARY = "canary-value-71fd"
 REF = SecretRef("prod/db")
@@ -96,8 +96,9 @@ def test_no_code_of_the_model_is_without_a_class(client_of: Callable[..., Any]) 
 
 
 def test_every_code_of_core_means_here_what_it_means_there() -> None:
-    """This table adds names and changes none."""
-    assert {code: CODES[code] for code in BY_CODE} == BY_CODE
+    """Whatever the status of the answer."""
+    for status in (400, 500):
+        assert {code: class_for(code, status) for code in BY_CODE} == BY_CODE
 
 
 @pytest.mark.parametrize(
