@@ -11,10 +11,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from smclient import references
 from smclient.client import SecretsClient
-from smclient.errors import ConfigError, ResourceNotFoundError, SmclientError
+from smclient.errors import (
+    ConfigError,
+    ResourceNotFoundError,
+    SecretContentError,
+    SmclientError,
+)
 from smclient.forking import survive_fork
 from smclient.refresh import may_serve_stale
 from smclient.secret import AWSPENDING, AWSPREVIOUS, SecretRef, SecretValue
@@ -27,6 +33,7 @@ EVERY = 10.0
 """Looks that bad signatures may cause: so many at once, then one each so many seconds."""
 
 Key = str | bytes
+K = TypeVar("K", bound=Key)
 
 
 class Allowance:
@@ -101,7 +108,7 @@ class KeyRing:
         """The key that signs: AWSCURRENT, as the client holds it.
 
         Raises:
-            What ``SecretsClient.get`` raises; SecretContentError if the key is absent.
+            What ``SecretsClient.get`` raises; SecretContentError if the key is absent or empty.
         """
         return self._key(self._client.get(self.reference.ref.secret_id))
 
@@ -185,7 +192,22 @@ class KeyRing:
 
     def _key(self, value: SecretValue) -> Key:
         found = references.pick(value, self.reference)
-        return found if isinstance(found, bytes) else references.as_text(found, self.reference)
+        key = found if isinstance(found, bytes) else references.as_text(found, self.reference)
+        return signing_key(key, self.reference)
+
+
+def signing_key(key: K, reference: references.AnyReference | str) -> K:
+    """The key, if it is one to sign with: with an empty one anybody can.
+
+    Raises:
+        SecretContentError: it is empty, or an optional reference leads nowhere.
+    """
+    if not key:
+        raise SecretContentError(
+            f"the signing key at {str(reference)!r} is empty, and with that anybody could sign; "
+            "put a long random text there"
+        )
+    return key
 
 
 def followed(reference: str | references.AnyReference) -> references.Reference:
@@ -203,4 +225,4 @@ def followed(reference: str | references.AnyReference) -> references.Reference:
 
 
 def _distinct(keys: Iterable[Key], *, but: Key) -> tuple[Key, ...]:
-    return tuple(key for key in dict.fromkeys(keys) if key and key != but)
+    return tuple(key for key in dict.fromkeys(keys) if key != but)

@@ -8,8 +8,14 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NoReturn, SupportsIndex
 
-from smclient import AsyncSecretsClient, InvalidReferenceError, LazySecret, SmclientError
-from smclient.keyring import OTHER_STAGES, KeyRing
+from smclient import (
+    AsyncSecretsClient,
+    InvalidReferenceError,
+    LazySecret,
+    SecretContentError,
+    SmclientError,
+)
+from smclient.keyring import OTHER_STAGES, KeyRing, signing_key
 from smclient.references import AnyReference, Reference, as_text, parse
 from smclient_django.clients import DEFAULT_ALIAS, clients
 from smclient_django.errors import SecretConfigError, told
@@ -125,6 +131,13 @@ class SigningKey(Secret):
         key.setting = value.setting
         return key
 
+    def _value(self) -> str:
+        key = super()._value()
+        try:
+            return signing_key(key, self.reference)
+        except SecretContentError as error:
+            raise told(self.where, error) from error
+
     def __iter__(self) -> Iterator[_Character]:
         return map(_Character, str(self))
 
@@ -134,6 +147,12 @@ class SigningKey(Secret):
     def startswith(self, prefix: str) -> bool:
         """Whether the key of this moment begins so."""
         return str(self).startswith(prefix)
+
+
+def measurable(key: Any) -> Any:
+    """A key that Django signs with; where it is a ``Secret``, one that refuses to be empty."""
+    plain = isinstance(key, Secret) and not isinstance(key, SigningKey)
+    return SigningKey.of(key) if plain else key
 
 
 class _LastResort(SigningKey):
@@ -195,7 +214,7 @@ class SecretKeyFallbacks(list[Any]):
             ring = clients.ring(self.alias, parsed, self.stages)
             known = ring.keys()
             last = _LastResort(self.reference, self.alias, ring, known)
-            return [*known[1:], *self.more, last]
+            return [*known[1:], *map(measurable, filter(None, self.more)), last]
         except SmclientError as error:
             raise told(self.where, error) from error
 

@@ -136,9 +136,11 @@ class LiveConfig(Config):
         return [*(own or ()), *others] if others else own
 
     def _own_fallbacks(self) -> Any:
-        """The app's own, resolved: a list, or what it is if that is none."""
+        """The app's own, resolved, none empty: a list, or what it is if that is none."""
         found = self._live(FALLBACKS, super().get(FALLBACKS), 0)
-        return [found] if isinstance(found, str | bytes) else found  # not each character of it
+        if isinstance(found, str | bytes):
+            found = [found]  # not each character of it
+        return [key for key in found if key] if isinstance(found, list | tuple) else found
 
     def _ring_keys(self, ring: KeyRing) -> list[Key]:
         """The current key first."""

@@ -239,3 +239,27 @@ def test_a_key_that_cannot_be_read_names_the_setting(backend: FakeBackend) -> No
         SecretConfigError, match=r"app.config\['SECRET_KEY'\] = 'secret://prod/none"
     ):
         add_page(app).test_client().get("/count")
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_an_empty_key_is_an_error_and_signs_no_session(
+    make_worker: Callable[..., Flask], backend: FakeBackend, key: str | None
+) -> None:
+    """Everybody knows it."""
+    app = make_worker()
+    app.testing = True
+    backend.put("prod/web", {"key": key})
+    see(app)
+    with pytest.raises(SecretConfigError, match="empty"):
+        app.test_client().get("/count")
+
+
+@pytest.mark.parametrize("fallbacks", [["secret://prod/web#old"], "secret://prod/web#old", [""]])
+def test_an_empty_fallback_verifies_nothing(
+    make_worker: Callable[..., Flask], backend: FakeBackend, fallbacks: Any
+) -> None:
+    """Anybody could have signed with it."""
+    backend.put("prod/web", {"key": CANARY, "old": ""})
+    app = make_worker(SECRET_KEY_FALLBACKS=fallbacks)
+    assert "" not in app.config["SECRET_KEY_FALLBACKS"]
+    assert "" not in app.config.session_keys()  # type: ignore[attr-defined]
