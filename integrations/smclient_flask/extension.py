@@ -21,6 +21,8 @@ EXTENSION = "smclient"
 LAZY = "SMCLIENT_LAZY"
 SESSION_STAGES = "SMCLIENT_SESSION_STAGES"
 _PREFIX = "SMCLIENT_"
+_ON = frozenset({"1", "true", "yes", "on"})
+_OFF = frozenset({"", "0", "false", "no", "off"})
 
 
 class Secrets:
@@ -62,7 +64,8 @@ class Secrets:
         if EXTENSION in app.extensions:
             raise ConfigError(f"app {app.name!r} has the Secrets extension already")
         settings = ClientConfig.from_mapping(_settings(app.config))  # also beside a given client
-        stages = _stages(app.config.get(SESSION_STAGES, OTHER_STAGES))
+        stages = _stages(_ours(app.config, SESSION_STAGES, OTHER_STAGES))
+        lazy = _is_on(_ours(app.config, LAZY, False))
         client = self._given or SecretsClient.from_config(settings)
         app.config.__class__ = LiveConfig
         config = app.config
@@ -78,7 +81,7 @@ class Secrets:
 
             app.cli.add_command(make_group(self._cli_group))
         found = config.references()
-        if found and not _is_on(app.config.get(LAZY, False)):
+        if found and not lazy:
             _read_all(config, found)
 
     @property
@@ -147,6 +150,15 @@ def _stages(given: str | Iterable[str]) -> tuple[str, ...]:
     return stages
 
 
+def _ours(config: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A setting of the extension itself: the environment's under the app's."""
+    return config.get(name, os.environ.get(name, default))
+
+
 def _is_on(given: Any) -> bool:
     """A switch, also as an environment has it."""
-    return given.lower() not in ("", "0", "false", "no") if isinstance(given, str) else bool(given)
+    if not isinstance(given, str):
+        return bool(given)
+    if given.lower() not in _ON | _OFF:
+        raise ConfigError(f"setting {LAZY} is {given!r}; it must be 1 or 0")
+    return given.lower() in _ON

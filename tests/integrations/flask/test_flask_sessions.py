@@ -192,6 +192,31 @@ def test_without_stages_a_rotation_ends_all_sessions(
     assert not app.config.get("SECRET_KEY_FALLBACKS")
 
 
+@pytest.mark.parametrize(
+    ("environment", "settings", "old"),
+    [
+        ("", {}, []),
+        ("AWSPREVIOUS", {}, [CANARY]),
+        ("AWSPREVIOUS", {"SMCLIENT_SESSION_STAGES": ()}, []),
+        ("", {"SMCLIENT_SESSION_STAGES": "AWSPREVIOUS"}, [CANARY]),
+    ],
+)
+def test_the_environment_names_the_stages_under_the_app(
+    make_worker: Callable[..., Flask],
+    backend: FakeBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    settings: dict[str, Any],
+    old: list[str],
+) -> None:
+    """``SMCLIENT_SESSION_STAGES=`` for a key that got out needs no change of the app."""
+    monkeypatch.setenv("SMCLIENT_SESSION_STAGES", environment)
+    app = make_worker(**settings)
+    rotate(backend, "another key")
+    see(app)
+    assert app.config.session_keys() == [*old, "another key"]  # type: ignore[attr-defined]
+
+
 def test_the_current_stage_is_no_stage_beside_it(make_worker: Callable[..., Flask]) -> None:
     """It is always there."""
     with pytest.raises(ConfigError, match="leave that out"):
