@@ -52,14 +52,25 @@ class Masker:
         return text if pattern is None else pattern.sub(MASK, text)
 
     def deep(self, value: Any) -> Any:
-        """The same for texts inside lists, tuples and dicts, however deep; the rest as it is."""
+        """The same for texts inside lists, tuples and dicts, however deep. Of anything else that
+        would show a secret (an exception, bytes, an object) comes what it shows, masked; the rest
+        as it is."""
         if isinstance(value, str):
             return self(value)
+        if value is None or isinstance(value, int | float):
+            return value
         if isinstance(value, dict):
             return {self.deep(key): self.deep(item) for key, item in value.items()}
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(self.deep(item) for item in value)
-        return value
+        return self._unless_it_shows(value)
+
+    def _unless_it_shows(self, value: Any) -> Any:
+        try:
+            shown = repr(value), str(value)
+        except Exception:  # noqa: BLE001  whatever they raise; whoever shows it will be told
+            return value
+        return next((self(text) for text in shown if self(text) != text), value)
 
     def _pattern(self) -> re.Pattern[str] | None:
         values = self._client._cache.values()
