@@ -204,8 +204,8 @@ def signing_key(key: K, reference: references.AnyReference | str) -> K:
     """
     if not key:
         raise SecretContentError(
-            f"the signing key at {str(reference)!r} is empty, and with that anybody could sign; "
-            "put a long random text there"
+            f"the signing key at {references.shown(reference)!r} is empty, and with that anybody "
+            "could sign; put a long random text there"
         )
     return key
 
@@ -219,7 +219,7 @@ def followed(reference: str | references.AnyReference) -> references.Reference:
     parsed = references.parse(reference) if isinstance(reference, str) else reference
     if not isinstance(parsed, references.Reference) or not parsed.ref.is_current:
         raise ConfigError(
-            f"a key ring follows AWSCURRENT of one secret; {str(parsed)!r} is not that"
+            f"a key ring follows AWSCURRENT of one secret; {references.shown(parsed)!r} is not that"
         )
     return parsed
 

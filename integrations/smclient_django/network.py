@@ -14,7 +14,7 @@ from smclient import (
     SmclientError,
     TransientError,
 )
-from smclient.references import AnyReference, Reference, parse
+from smclient.references import AnyReference, Reference, parse, shown
 from smclient.remedies import with_remedy
 from smclient_django import discover
 from smclient_django.clients import clients
@@ -140,4 +140,4 @@ def _check_login(use: Use, value: SecretValue) -> None:
 
 
 def _where(use: Use) -> str:
-    return use.where if use.parsed is None else f"{use.where} = {str(use.parsed)!r}"
+    return use.where if use.parsed is None else f"{use.where} = {shown(use.parsed)!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from smclient import SmclientError
+from smclient.references import shown
 from smclient.remedies import with_remedy
 from smclient_django.clients import clients
 from smclient_django.errors import SecretConfigError
@@ -28,7 +29,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _row(use: Use) -> dict[str, Any]:
-    reference = str(use.parsed) if use.parsed is not None else use.ref.secret_id
+    reference = shown(use.parsed) if use.parsed is not None else use.ref.secret_id
     row: dict[str, Any] = {
         "setting": use.where.partition(" = ")[0].removeprefix("settings."),
         "reference": reference,

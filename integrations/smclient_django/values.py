@@ -16,7 +16,7 @@ from smclient import (
     SmclientError,
 )
 from smclient.keyring import OTHER_STAGES, KeyRing, signing_key
-from smclient.references import AnyReference, Reference, as_text, parse
+from smclient.references import AnyReference, Reference, as_text, parse, shown
 from smclient_django.clients import DEFAULT_ALIAS, clients
 from smclient_django.errors import SecretConfigError, told
 
@@ -43,7 +43,7 @@ class Secret(LazySecret):
     __slots__ = ("__weakref__", "alias", "parsed", "problem", "setting")
 
     def __init__(self, reference: str, alias: str = DEFAULT_ALIAS) -> None:
-        super().__init__(reference, self._value)
+        super().__init__(reference, self._value, shown=shown(reference))
         self.alias = alias
         self.setting: str | None = None
         self.problem: InvalidReferenceError | None = None
@@ -69,13 +69,11 @@ class Secret(LazySecret):
     @property
     def where(self) -> str:
         """How an error names this value: its setting, if that is known, and its reference."""
-        return (
-            f"settings.{self.setting} = secret({self.reference!r})" if self.setting else repr(self)
-        )
+        return f"settings.{self.setting} = {self!r}" if self.setting else repr(self)
 
     def _checked(self) -> AnyReference:
         if self.parsed is None:
-            problem = self.problem or InvalidReferenceError(f"bad reference {self.reference!r}")
+            problem = self.problem or InvalidReferenceError(f"bad reference {self._shown!r}")
             raise told(self.where, problem) from problem
         return self.parsed
 
@@ -97,7 +95,7 @@ class Secret(LazySecret):
         return self
 
     def __repr__(self) -> str:
-        return f"secret({self.reference!r})"
+        return f"secret({self._shown!r})"
 
 
 class _Character:
@@ -266,7 +264,7 @@ class SecretKeyFallbacks(list[Any]):
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
     def __repr__(self) -> str:
-        return f"secret_fallbacks({self.reference!r})"
+        return f"secret_fallbacks({shown(self.reference)!r})"
 
 
 def _ring_problem(reference: str) -> SmclientError | None:
@@ -277,8 +275,8 @@ def _ring_problem(reference: str) -> SmclientError | None:
     if isinstance(parsed, Reference) and parsed.ref.is_current:
         return None
     return InvalidReferenceError(
-        f"bad secret reference {reference!r}: fallbacks follow AWSCURRENT of one secret; leave out "
-        "stage and version, and write it as SECRET_KEY has it"
+        f"bad secret reference {shown(reference)!r}: fallbacks follow AWSCURRENT of one secret; "
+        "leave out stage and version, and write it as SECRET_KEY has it"
     )
 
 
@@ -308,7 +306,7 @@ def secret_now(reference: str, *, alias: str = DEFAULT_ALIAS) -> Any:
     try:
         return clients[alias].resolve(reference)
     except SmclientError as error:
-        raise told(f"secret_now({reference!r})", error) from error
+        raise told(f"secret_now({shown(reference)!r})", error) from error
 
 
 def secret_fallbacks(

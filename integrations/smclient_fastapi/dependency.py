@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from smclient import SmclientError
-from smclient.references import parse
+from smclient.references import parse, shown
 from smclient.remedies import with_remedy
 from smclient_fastapi.lifespan import client_of
 
@@ -52,4 +52,4 @@ class Secret:
             raise SecretUnavailableError(503, "a secret that this needs cannot be read") from error
 
     def __repr__(self) -> str:
-        return f"Secret({str(self.reference)!r})"
+        return f"Secret({shown(self.reference)!r})"

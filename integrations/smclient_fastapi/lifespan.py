@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from smclient import AsyncSecretsClient, ClientConfig, ConfigError, SecretsClient, SmclientError
 from smclient.errors import BackendError, explain
-from smclient.references import AnyReference, parse
+from smclient.references import AnyReference, parse, shown
 from smclient.remedies import with_remedy
 
 STATE = "smclient"
@@ -108,4 +108,4 @@ def _told(reference: AnyReference, error: SmclientError) -> str:
     ref = reference.refs()[0]
     if isinstance(error, BackendError):
         error = explain(error, secret=ref.secret_id, stage=ref.version_stage)
-    return f"{reference}: {with_remedy(error)}"
+    return f"{shown(reference)}: {with_remedy(error)}"

@@ -10,7 +10,7 @@ from flask import Config
 
 from smclient import ConfigError, RedactedStr, SecretsClient, SmclientError
 from smclient.keyring import Key, KeyRing
-from smclient.references import AnyReference, Merged, Reference, Template, find, is_reference
+from smclient.references import AnyReference, Reference, find, is_reference, shown
 from smclient.remedies import with_remedy
 
 SECRET_KEY = "SECRET_KEY"  # noqa: S105  the name of a setting
@@ -174,13 +174,7 @@ def hide(key: Key) -> Key:
 def told(where: str, reference: AnyReference, error: SmclientError) -> str:
     """The message about a setting: its reference without what stands around it, and the remedy."""
     name, bracket, rest = where.partition("[")
-    return f"app.config[{name!r}]{bracket}{rest} = {_shown(reference)}: {with_remedy(error)}"
-
-
-def _shown(reference: AnyReference) -> str:
-    if isinstance(reference, Template | Merged):
-        return " and ".join(repr(str(p)) for p in reference.parts if isinstance(p, Reference))
-    return repr(str(reference))
+    return f"app.config[{name!r}]{bracket}{rest} = {shown(reference)!r}: {with_remedy(error)}"
 
 
 def _texts(where: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:

@@ -19,10 +19,9 @@ from smclient import (
     SmclientError,
 )
 from smclient.errors import BackendError, ConfigError, InvalidReferenceError, explain
-from smclient.references import AnyReference, Reference, pick
+from smclient.references import AnyReference, Reference, pick, shown
 from smclient.remedies import with_remedy
 from smclient_pydantic.fields import Path
-from smclient_pydantic.markers import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +127,9 @@ class Failure:
 
     def details(self) -> InitErrorDetails:
         """As pydantic wants it: the input is the reference, never a value."""
-        text = self.reference if isinstance(self.reference, str) else shown(self.reference)
-        told = f"{text}: {with_remedy(self.error)}"
+        text, told = shown(self.reference), with_remedy(self.error)
+        if not isinstance(self.error, InvalidReferenceError):  # that says itself what is bad
+            told = f"{text}: {told}"
         kind = PydanticCustomError(_kind(self.error), "{told}", {"told": told})
         return InitErrorDetails(type=kind, loc=self.path, input=text)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core import signing
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from itsdangerous import URLSafeSerializer
@@ -24,9 +25,11 @@ from smclient_django import (
     SecretConfigError,
     clients,
     discover,
+    network,
     secret,
     secret_fallbacks,
     secret_now,
+    status,
 )
 from smclient_django.values import SecretKeyFallbacks, SigningKey
 
@@ -171,6 +174,23 @@ def test_an_alias_that_is_none_is_told() -> None:
     """With those that there are."""
     with pytest.raises(SecretConfigError, match=r"SMCLIENT\['other'\].*there are 'default'"):
         str(secret(KEY, alias="other"))
+
+
+@pytest.mark.parametrize("segment", ["SecretString", "SecretStrin"])
+def test_text_around_a_reference_is_not_shown(client: SecretsClient, segment: str) -> None:
+    """Neither of one that leads nowhere nor of a bad one: it may be a password written out."""
+    text = f"pg://u:hunter2@{{{{resolve:secretsmanager:prod/none:{segment}:host}}}}/db"
+    value = secret(text)
+    with pytest.raises(SecretConfigError, match="prod/none") as used:
+        str(value)
+    with pytest.raises(SecretConfigError, match="prod/none") as now:
+        secret_now(text)
+    with override_settings(URL=value):
+        told = [repr(settings.URL), str(used.value), str(now.value), str(status.rows())]
+        told += [str(message) for message in run_checks(tags=["smclient", "smclient_network"])]
+        told += [str(trouble) for trouble in network.warm()]
+    assert "prod/none" in str(told)
+    assert "hunter2" not in str(told)
 
 
 # --- the signing key ------------------------------------------------------------------------------
