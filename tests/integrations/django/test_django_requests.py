@@ -396,6 +396,38 @@ def test_importing_loads_no_framework_and_no_boto3(tmp_path: Path) -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
+EARLY = """
+from smclient.testing import FakeBackend
+from smclient_django import clients, configure, secret_now
+BACKENDS = [FakeBackend({"a": name}) for name in ("before", "early", "later")]
+configure({"default": {"BACKEND": BACKENDS[0]}})
+assert secret_now("secret://a") == "before"
+SMCLIENT = configure({"default": {"BACKEND": BACKENDS[1]}, "b": {"BACKEND": BACKENDS[2]}})
+assert (secret_now("secret://a"), secret_now("secret://a", alias="b")) == ("early", "later")
+INSTALLED_APPS = ["smclient_django"]
+"""
+
+
+def test_a_client_of_the_loading_settings_ends_as_any_other(tmp_path: Path) -> None:
+    """It serves the loaded settings too; once it is closed it is given to nobody."""
+    (tmp_path / "tested_settings.py").write_text(EARLY)
+    code = (
+        "import django; django.setup()\n"
+        "from django.conf import settings\n"
+        "from smclient_django import clients, secret_now\n"
+        "def closed(): return [backend.closed for backend in settings.BACKENDS]\n"
+        "assert closed() == [True, False, False]\n"  # what was said before counts no more
+        "early = clients.made(); first = clients['default']\n"
+        "assert first in early and len(clients.made()) == 2\n"
+        "clients.close()\n"
+        "assert closed() == [True, True, True] and clients.made() == []\n"
+        "assert clients['default'] is not first\n"
+        "assert secret_now('secret://a') == 'early'\n"
+    )
+    done = python(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_alias_that_does_not_change_keeps_its_client() -> None:
     """One per process; another setting makes another."""
     own = Clients()
