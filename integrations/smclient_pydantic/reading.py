@@ -23,6 +23,9 @@ from smclient.references import AnyReference, Reference, pick, shown
 from smclient.remedies import with_remedy
 from smclient_pydantic.fields import Path
 
+UNREADABLE = "secret_unreadable"
+"""The type of an error that lies not in a value: the backend refused, or did not answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -145,4 +148,4 @@ def _kind(error: SmclientError) -> Any:
         return "secret_reference"
     if isinstance(error, ConfigError):
         return "secret_config"
-    return "secret_unreadable" if isinstance(error, BackendError) else "secret_content"
+    return UNREADABLE if isinstance(error, BackendError) else "secret_content"

@@ -10,7 +10,8 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from smclient import AccessDeniedError, BackendUnavailableError, SecretsClient
+from smclient import AccessDeniedError, BackendError, BackendUnavailableError, SecretsClient
+from smclient.keyring import RETRY
 from smclient.testing import FakeBackend, FakeClock, Inline
 from smclient_pydantic import FromSecret, SecretsBaseSettings, use_client, watch
 
@@ -96,6 +97,31 @@ def test_values_that_do_not_fit_leave_the_old_instance(
     rotate(backend, port=3)
     client.refresh("prod/db")
     assert live.current.number == 3
+
+
+@pytest.mark.parametrize(
+    "failure", [BackendUnavailableError("no answer"), AccessDeniedError("not now")]
+)
+def test_a_secret_that_cannot_be_read_is_tried_again_soon(
+    backend: FakeBackend,
+    clock: FakeClock,
+    client: SecretsClient,
+    caplog: pytest.LogCaptureFixture,
+    failure: BackendError,
+) -> None:
+    """Not at the next rotation only, and not at each read."""
+    live = watch(Settings)
+    rotate(backend)
+    client.refresh("prod/db")
+    backend.before = lambda call: "prod/maybe" in call.secret_ids and backend.fail_with(failure)
+    clock.advance(30)  # a refusal is remembered for a moment
+    assert {live.current.number for _ in range(5)} == {5432}
+    assert caplog.text.count("the old one stays") == 1
+    backend.before = lambda call: None
+    clock.advance(RETRY - 1)
+    assert live.current.number == 5432
+    clock.advance(30)
+    assert live.current.number == 2
 
 
 def test_an_outage_does_not_reach_its_readers(backend: FakeBackend, clock: FakeClock) -> None:
