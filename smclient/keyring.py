@@ -73,7 +73,8 @@ class KeyRing:
     """The keys of one reference: the current one, and those that signatures may still carry.
 
     Args:
-        client: reads the secret; its ``ttl`` is also how often the other stages are looked at.
+        client: reads the secret; the secret's ``ttl`` is also how often its other stages are
+            looked at.
         reference: names AWSCURRENT of one secret, with or without a key of its JSON.
         stages: the other staging labels whose keys verify. None: only AWSCURRENT does.
 
@@ -177,7 +178,7 @@ class KeyRing:
 
     def _look(self, value: SecretValue, current: Key, now: float, last: _Look | None) -> _Look:
         found: list[Key] = []
-        wait = self._client.config.ttl
+        wait = self._client._reader.ttl_of(self.reference.ref)
         for stage in self._stages:
             ref = SecretRef(self.reference.ref.secret_id, version_stage=stage)
             try:

@@ -68,6 +68,11 @@ class Template:
 
     parts: tuple[str | Reference, ...]
 
+    @property
+    def optional(self) -> bool:
+        """Whether it may lead nowhere: all that it refers to may."""
+        return all(part.optional for part in self.parts if isinstance(part, Reference))
+
     def refs(self) -> tuple[SecretRef, ...]:
         """Every secret that resolving this reads."""
         return tuple(part.ref for part in self.parts if isinstance(part, Reference))
@@ -89,6 +94,11 @@ class Merged:
     """Several JSON secrets read as one object, later ones first, as Spring's list does."""
 
     parts: tuple[Reference, ...]
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may lead nowhere: all that it refers to may."""
+        return all(part.optional for part in self.parts)
 
     def refs(self) -> tuple[SecretRef, ...]:
         """Every secret that resolving this reads."""

@@ -14,6 +14,7 @@ from smclient import (
     SmclientError,
     TransientError,
 )
+from smclient.fresh import ttl_of
 from smclient.references import AnyReference, Reference, parse, shown
 from smclient.remedies import with_remedy
 from smclient_django import discover
@@ -116,12 +117,12 @@ def _rotation(use: Use) -> Iterator[Trouble]:
         return
     rules = told.get("RotationRules") or {}
     days = rules.get("AutomaticallyAfterDays")
-    if told.get("RotationEnabled") and days and client.config.ttl > days * DAY:
+    ttl = ttl_of(client, use.ref)
+    if told.get("RotationEnabled") and days and ttl > days * DAY:
         yield Trouble(
             use.where,
-            f"its secret is rotated every {days} days, and a value is served for "
-            f"{client.config.ttl:g} s",
-            "set TTL of SMCLIENT below the rotation interval",
+            f"its secret is rotated every {days} days, and a value is served for {ttl:g} s",
+            "set TTL (or that of PER_SECRET) of SMCLIENT below the rotation interval",
             "smclient.W003",
         )
     if use.parsed is None and not told.get("RotationEnabled"):

@@ -13,8 +13,10 @@ from smclient import (
     InvalidReferenceError,
     LazySecret,
     SecretContentError,
+    SecretRef,
     SmclientError,
 )
+from smclient.fresh import MOST
 from smclient.keyring import OTHER_STAGES, KeyRing, signing_key
 from smclient.references import AnyReference, Reference, as_text, parse, shown
 from smclient_django.clients import DEFAULT_ALIAS, clients
@@ -22,14 +24,13 @@ from smclient_django.errors import SecretConfigError, told
 
 LOOP_WAIT = 1.0
 """Seconds for which a look at the newest key may hold up an event loop, once in ten seconds."""
-_MOST = 512
 
-_known: dict[tuple[str, str], None] = {}
+_known: dict[str, dict[SecretRef, bool]] = {}
 
 
-def known_ids() -> list[tuple[str, str]]:
-    """Alias and secret id of everything that ``secret`` named so far."""
-    return list(_known)
+def known() -> dict[str, dict[SecretRef, bool]]:
+    """By alias, what ``secret`` named so far, and whether it may be absent."""
+    return {alias: dict(refs) for alias, refs in list(_known.items())}
 
 
 class Secret(LazySecret):
@@ -53,9 +54,10 @@ class Secret(LazySecret):
         except InvalidReferenceError as error:
             self.problem = error  # told by the checks, which know the name of the setting
             return
+        refs = _known.setdefault(alias, {})
         for ref in self.parsed.refs():
-            if ref.is_current and len(_known) < _MOST:
-                _known[alias, ref.secret_id] = None
+            if ref in refs or len(refs) < MOST:
+                refs[ref] = self.parsed.optional and refs.get(ref, True)
 
     async def aget(self) -> str:
         """``str(self)`` for asyncio: the loop goes on meanwhile. Raises ``SecretConfigError``."""
@@ -331,7 +333,7 @@ __all__ = [
     "SecretConfigError",
     "SecretKeyFallbacks",
     "SigningKey",
-    "known_ids",
+    "known",
     "secret",
     "secret_fallbacks",
     "secret_now",

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from smclient import AsyncSecretsClient, ClientConfig, ConfigError, SecretsClient, SmclientError
 from smclient.errors import BackendError, explain
+from smclient.fresh import note
 from smclient.references import AnyReference, parse, shown
 from smclient.remedies import with_remedy
 
@@ -92,6 +93,7 @@ async def _warm(client: AsyncSecretsClient, wanted: list[AnyReference]) -> None:
     errors = (await client.preload(current)).errors if current else {}
     messages = []
     for reference in wanted:
+        note(client.sync, reference.refs(), optional=reference.optional)
         known = [errors[ref.secret_id] for ref in reference.refs() if ref.secret_id in errors]
         if known and not getattr(reference, "optional", False):
             messages.append(_told(reference, known[0]))

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Config
 
 from smclient import ConfigError, RedactedStr, SecretsClient, SmclientError
+from smclient.fresh import Freshness, note
 from smclient.keyring import Key, KeyRing
 from smclient.references import AnyReference, Reference, find, is_reference, shown
 from smclient.remedies import with_remedy
@@ -35,6 +36,7 @@ class LiveConfig(Config):
     """
 
     secrets_client: SecretsClient
+    secrets_freshness: Freshness
     session_stages: tuple[str, ...] = ()
     _ring: tuple[str, KeyRing] | None = None
 
@@ -97,10 +99,16 @@ class LiveConfig(Config):
         Raises:
             SecretConfigError
         """
+        note(self.secrets_client, reference.refs(), optional=reference.optional)
         try:
             return self.secrets_client.resolve(reference)
         except SmclientError as error:
             raise SecretConfigError(told(where, reference, error)) from error
+
+    def freshen(self) -> None:
+        """Wait until everything that was read through this config is within its ttl, or cannot be
+        now. Raises nothing; asks nobody as long as it is."""
+        self.secrets_freshness.look(self.secrets_client)
 
     def key_ring(self) -> KeyRing | None:
         """The ring of the session key, if ``SECRET_KEY`` is a reference to the current version of
@@ -144,6 +152,7 @@ class LiveConfig(Config):
 
     def _ring_keys(self, ring: KeyRing) -> list[Key]:
         """The current key first."""
+        note(self.secrets_client, ring.reference.refs())
         try:
             return list(map(hide, ring.keys()))
         except SmclientError as error:

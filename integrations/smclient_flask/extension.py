@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 
 from smclient import ClientConfig, ConfigError, SecretsClient, SmclientError, TransientError
 from smclient.config import NOT_CLIENT_SETTINGS
+from smclient.fresh import Freshness
 from smclient.keyring import OTHER_STAGES
 from smclient.references import AnyReference, Reference
 from smclient_flask.config import LiveConfig, SecretConfigError, told
@@ -32,7 +33,8 @@ class Secrets:
     ``SMCLIENT_TTL``, …), from ``app.config``, else from the environment; and two more:
     ``SMCLIENT_LAZY``, read the secrets when they are used, not now; ``SMCLIENT_SESSION_STAGES``,
     the labels beside AWSCURRENT whose session keys verify (AWSPENDING and AWSPREVIOUS; none ends
-    all sessions at a rotation). One ``Secrets`` serves many apps; each has its client in
+    all sessions at a rotation). Before each request, what the config was asked for and is past its
+    ttl is fetched anew, in one batch. One ``Secrets`` serves many apps; each has its client in
     ``app.extensions["smclient"]``.
 
     Args:
@@ -71,7 +73,9 @@ class Secrets:
         config = app.config
         assert isinstance(config, LiveConfig)
         config.secrets_client = client
+        config.secrets_freshness = Freshness()
         config.session_stages = stages
+        app.before_request_funcs.setdefault(None, []).insert(0, config.freshen)
         app.extensions[EXTENSION] = client
         if type(app.session_interface) is SecureCookieSessionInterface:
             app.session_interface = KeyRingSessionInterface()

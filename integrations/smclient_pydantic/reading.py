@@ -19,6 +19,7 @@ from smclient import (
     SmclientError,
 )
 from smclient.errors import BackendError, ConfigError, InvalidReferenceError, explain
+from smclient.fresh import note
 from smclient.references import AnyReference, Reference, pick, shown
 from smclient.remedies import with_remedy
 from smclient_pydantic.fields import Path
@@ -83,6 +84,7 @@ class Values:
         log = _reads.get()
         if log is not None:
             found = self._found
+            note(client, found)
             log += [Read(client, ref, found[ref].version_id) for ref in refs if ref in found]
 
     def resolve(self, reference: AnyReference) -> Any:

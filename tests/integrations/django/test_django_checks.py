@@ -162,6 +162,10 @@ def test_a_secret_that_outlives_its_rotation_interval_is_told(backend: FakeBacke
     slow = SecretsClient(backend, ttl=100_000.0, max_stale=200_000.0)
     with clients.replaced("default", slow):
         assert "every 1 days" in complaints(deploy=True, network=True)["smclient.W003"]
+    own = {name: {"ttl": 60.0} for name in ("prod/web", "prod/mail")}
+    faster = SecretsClient(backend, ttl=100_000.0, max_stale=200_000.0, per_secret=own)
+    with clients.replaced("default", faster):
+        assert "smclient.W003" not in complaints(deploy=True, network=True)
 
 
 # --- at the start ---------------------------------------------------------------------------------

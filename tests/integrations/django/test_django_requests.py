@@ -43,9 +43,9 @@ def fresh() -> Any:
     """The receiver of ``request_started``, with nothing held back from tests before."""
     from smclient_django.fresh import before_request
 
-    before_request._held_back.clear()
+    before_request._states.clear()
     yield before_request
-    before_request._held_back.clear()
+    before_request._states.clear()
 
 
 # --- freshness ------------------------------------------------------------------------------------
@@ -124,6 +124,21 @@ def test_an_absent_secret_does_not_hold_up_requests(
         receiver()
     assert len(backend.calls) <= 2
     assert client.get("prod/web")["django_key"] == CANARY
+
+
+def test_an_optional_secret_that_is_absent_costs_a_call_a_ttl(
+    backend: FakeBackend, clock: FakeClock, fresh: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no line in the log."""
+    absent = secret("secret://prod/absent-optional?optional=1", alias="other")
+    client = SecretsClient(backend, ttl=60.0, jitter=0.0, clock=clock, worker=Inline())
+    with clients.replaced("other", client):
+        for _ in range(60):
+            fresh()
+            clock.advance(1)
+        assert len(backend.calls) == 1
+        assert str(absent) == ""
+    assert "prod/absent-optional" not in caplog.text
 
 
 def test_wrong_settings_do_not_break_requests(fresh: Any) -> None:

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from smclient import AccessDeniedError, BackendError, BackendUnavailableError, SecretsClient
+from smclient.fresh import Freshness
 from smclient.keyring import RETRY
-from smclient.testing import FakeBackend, FakeClock, Inline
+from smclient.testing import FakeBackend, FakeClock, Inline, Queued
 from smclient_pydantic import FromSecret, SecretsBaseSettings, use_client, watch
 
 
@@ -43,6 +44,18 @@ def test_the_current_instance_follows_its_secrets(backend: FakeBackend, clock: F
     assert after is not before
     assert (after.db.user, after.db.password.get_secret_value(), after.number) == ("u2", "p2", 2)
     assert (before.db.user, before.number) == ("us-canary-er", 5432)
+
+
+def test_web_frameworks_keep_it_within_its_ttl(backend: FakeBackend, clock: FakeClock) -> None:
+    """Theirs is a ``Freshness``, which knows what an instance was made of."""
+    client = SecretsClient(backend, ttl=60, jitter=0, clock=clock, worker=Queued())
+    with use_client(client):
+        live = watch(Settings)
+    rotate(backend)
+    clock.advance(61)
+    assert live.current.number == 5432
+    Freshness().look(client)
+    assert live.current.number == 2
 
 
 def test_reading_it_asks_nobody(backend: FakeBackend, clock: FakeClock) -> None:
