@@ -41,7 +41,7 @@ class Masker:
         plain_fields: Collection[str] = PLAIN_FIELDS,
         shortest: int = SHORTEST,
     ) -> None:
-        self._client = client
+        self._cache = client._cache  # not the client: whoever masks for it does not keep it
         self._plain = frozenset(plain_fields)
         self._shortest = shortest
         self._made: tuple[frozenset[tuple[str, str]], re.Pattern[str] | None] = (frozenset(), None)
@@ -73,7 +73,7 @@ class Masker:
         return next((self(text) for text in shown if self(text) != text), value)
 
     def _pattern(self) -> re.Pattern[str] | None:
-        values = self._client._cache.values()
+        values = self._cache.values()
         versions = frozenset((value.arn, value.version_id) for value in values)
         known, pattern = self._made
         if versions != known:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from urllib.parse import quote
 
 import pytest
@@ -107,6 +109,16 @@ def test_a_new_version_is_found_and_nothing_is_asked() -> None:
     calls = len(backend.calls)
     assert mask("canary-2") == "***"
     assert len(backend.calls) == calls
+
+
+def test_a_masker_keeps_no_client() -> None:
+    """Whoever masks for a client that was closed and forgotten holds nothing of it up."""
+    client = SecretsClient(FakeBackend({"a": "canary"}))
+    mask, forgotten = Masker(client), weakref.ref(client)
+    del client
+    gc.collect()
+    assert forgotten() is None
+    assert mask("canary") == "canary"
 
 
 @given(
