@@ -15,10 +15,12 @@ from smclient import (
     TransientError,
 )
 from smclient.fresh import ttl_of
-from smclient.references import AnyReference, Reference, parse, shown
+from smclient.keyring import signing_key
+from smclient.references import AnyReference, as_text, parse, shown
 from smclient.remedies import with_remedy
 from smclient_django import discover
 from smclient_django.clients import clients
+from smclient_django.values import SigningKey
 
 DAY = 86_400.0
 
@@ -27,13 +29,15 @@ DAY = 86_400.0
 class Use:
     """A place in the settings and the secret it reads.
 
-    ``parsed`` is ``None`` for a database, which reads the whole secret.
+    ``parsed`` is ``None`` for a database, which reads the whole secret; ``signs`` says that the
+    value is a signing key.
     """
 
     where: str
     alias: str
     ref: SecretRef
     parsed: AnyReference | None
+    signs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def uses() -> list[Use]:
         if value.problem is not None:
             continue
         parsed = parse(value.reference)
-        found += [Use(f"settings.{place.setting}", value.alias, r, parsed) for r in parsed.refs()]
+        where, signs = f"settings.{place.setting}", isinstance(value, SigningKey)
+        found += [Use(where, value.alias, ref, parsed, signs) for ref in parsed.refs()]
     for _, wanted in discover.databases():
         found.append(Use(wanted.where, wanted.alias, SecretRef(wanted.secret_id), None))
     return found
@@ -69,7 +74,7 @@ def warm() -> list[Trouble]:
             wanted.setdefault(use.alias, []).append(use.ref.secret_id)
     for alias, ids in wanted.items():
         clients[alias].preload(ids)
-    return [trouble for use in uses() for trouble in _tried(use)]
+    return list(dict.fromkeys(trouble for use in uses() for trouble in _tried(use)))
 
 
 unreadable_secrets = warm
@@ -77,14 +82,14 @@ unreadable_secrets = warm
 
 def _tried(use: Use) -> Iterator[Trouble]:
     try:
-        value = read(use)
-        if isinstance(use.parsed, Reference):
-            clients[use.alias].resolve(use.parsed)
-        elif use.parsed is None:
-            _check_login(use, value)
+        if use.parsed is None:
+            _check_login(use, read(use))
+            return
+        value = clients[use.alias].resolve(use.parsed)
+        if use.signs:
+            signing_key(as_text(value, use.parsed), use.parsed)
     except SmclientError as error:
-        if not (isinstance(use.parsed, Reference) and use.parsed.optional):
-            yield Trouble(_where(use), with_remedy(error))
+        yield Trouble(_where(use), with_remedy(error))
 
 
 def read(use: Use) -> SecretValue:

@@ -87,7 +87,7 @@ class Secret(LazySecret):
             raise told(self.where, error) from error
 
     def __bool__(self) -> bool:
-        optional = isinstance(self.parsed, Reference) and self.parsed.optional
+        optional = self.parsed is not None and self.parsed.optional
         return bool(str(self)) if optional else True
 
     def __copy__(self) -> Secret:

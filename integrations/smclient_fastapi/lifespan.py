@@ -95,7 +95,7 @@ async def _warm(client: AsyncSecretsClient, wanted: list[AnyReference]) -> None:
     for reference in wanted:
         note(client.sync, reference.refs(), optional=reference.optional)
         known = [errors[ref.secret_id] for ref in reference.refs() if ref.secret_id in errors]
-        if known and not getattr(reference, "optional", False):
+        if known and not reference.optional:
             messages.append(_told(reference, known[0]))
             continue
         try:

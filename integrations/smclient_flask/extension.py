@@ -13,7 +13,7 @@ from smclient import ClientConfig, ConfigError, SecretsClient, SmclientError, Tr
 from smclient.config import NOT_CLIENT_SETTINGS
 from smclient.fresh import Freshness
 from smclient.keyring import OTHER_STAGES
-from smclient.references import AnyReference, Reference
+from smclient.references import AnyReference
 from smclient_flask.config import LiveConfig, SecretConfigError, told
 from smclient_flask.sessions import KeyRingSessionInterface
 from smclient_flask.signals import send_for
@@ -128,7 +128,7 @@ def _read_all(config: LiveConfig, found: Mapping[str, AnyReference]) -> None:
 
 def _known(reference: AnyReference, errors: Mapping[str, SmclientError]) -> SmclientError | None:
     """What the batch said of a reference's secrets, unless it may be absent."""
-    if isinstance(reference, Reference) and reference.optional:
+    if reference.optional:
         return None
     refused = (errors.get(ref.secret_id) for ref in reference.refs() if ref.is_current)
     return next((error for error in refused if error is not None), None)

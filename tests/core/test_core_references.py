@@ -221,6 +221,21 @@ def test_text_around_dynamic_references_makes_a_template() -> None:
     assert parsed.refs() == (SecretRef("a"), SecretRef("b"))
 
 
+@pytest.mark.parametrize(
+    ("text", "optional"),
+    [
+        ("secret://a", False),
+        ("secret://a?optional=1#k", True),
+        ("aws-secretsmanager:a;b", False),
+        ("optional:aws-secretsmanager:a;b", True),
+        ("x {{resolve:secretsmanager:a}}", False),
+    ],
+)
+def test_every_form_says_whether_it_may_lead_nowhere(text: str, optional: bool) -> None:
+    """For whoever checks what there is before it is used."""
+    assert parse(text).optional is optional
+
+
 def test_text_around_references_is_not_shown() -> None:
     """It may be a password that somebody wrote out; parsed or not, good or bad."""
     good = "pg://u:hunter2@{{resolve:secretsmanager:a:SecretString:host}}/hunter2"

@@ -16,7 +16,7 @@ from django.test import override_settings
 
 from smclient import AccessDeniedError, BackendUnavailableError, SecretsClient
 from smclient.testing import FakeBackend
-from smclient_django import SecretConfigError, clients, secret, secret_fallbacks
+from smclient_django import SecretConfigError, clients, network, secret, secret_fallbacks, status
 from smclient_django.apps import SmclientConfig
 
 KEY = "secret://prod/web#django_key"
@@ -139,6 +139,53 @@ def test_secrets_that_cannot_be_read_are_told_with_deploy(
     assert said in found["smclient.W004"]
     assert "canary" not in str(found)
     assert backend.count("BatchGetSecretValue") == 1
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "optional:aws-secretsmanager:prod/none;prod/mail",
+        "optional:aws-secretsmanager:prod/none;prod/no",
+        "secret://prod/none?optional=1",
+        "secret://prod/mail?optional=1#absent",
+    ],
+)
+def test_what_may_be_absent_is_no_trouble(backend: FakeBackend, reference: str) -> None:
+    """Neither for the checks, nor in the table, whatever its form."""
+    with override_settings(MAYBE=secret(reference)):
+        assert "smclient.W004" not in complaints(deploy=True, network=True)
+        assert network.warm() == []
+        assert {row["error"] for row in status.rows() if row["setting"] == "MAYBE"} == {None}
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("x {{resolve:secretsmanager:prod/mail:SecretString:nokey}}", "no key 'nokey'"),
+        ("{{resolve:secretsmanager:prod/web}}{{resolve:secretsmanager:prod/no}}", "create it"),
+        ("aws-secretsmanager:prod/mail;prod/text", "no JSON object"),
+        ("secret://prod/denied?optional=1", "GetSecretValue"),
+    ],
+)
+def test_what_would_fail_on_use_is_told_whatever_its_form(
+    backend: FakeBackend, reference: str, said: str
+) -> None:
+    """Templates and lists too; and what may be absent may not be denied. Once for each setting."""
+    backend.before = lambda call: (
+        "prod/denied" in call.secret_ids and backend.fail_with(AccessDeniedError("not allowed"))
+    )
+    with override_settings(MAYBE=secret(reference)):
+        assert "settings.MAYBE" in complaints(deploy=True, network=True)["smclient.W004"]
+        (trouble,) = network.warm()
+    assert said in trouble.said
+
+
+def test_an_empty_signing_key_is_told(backend: FakeBackend) -> None:
+    """By W004, before a request fails for it."""
+    backend.put("prod/web", {"django_key": ""})
+    told = complaints(deploy=True, network=True)["smclient.W004"]
+    assert "settings.SECRET_KEY" in told
+    assert "empty" in told
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,15 @@ def test_a_secret_that_cannot_be_read_is_503(
     assert "create it" in caplog.text
 
 
+def test_an_optional_list_of_secrets_may_be_absent(
+    make_client: Callable[[], SecretsClient],
+) -> None:
+    """As an optional secret may."""
+    warm = ["optional:aws-secretsmanager:prod/none;prod/web", "secret://prod/none?optional=1"]
+    with TestClient(FastAPI(lifespan=lifespan(make_client(), warm=warm))):
+        pass
+
+
 def test_text_around_a_reference_is_not_shown(
     make_client: Callable[[], SecretsClient], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from smclient import BackendUnavailableError, ConfigError, SecretsClient
+from smclient import AccessDeniedError, BackendUnavailableError, ConfigError, SecretsClient
 from smclient.testing import FakeBackend, FakeClock
 from smclient_flask import LiveConfig, SecretConfigError, Secrets
 
@@ -97,6 +97,18 @@ def test_every_setting_that_fails_is_named_at_once(make_app: Callable[..., Flask
     assert "GOOD" not in told
     assert "SMCLIENT_LAZY" in told
     assert "canary" not in told
+
+
+def test_an_optional_list_of_secrets_may_be_absent(
+    make_app: Callable[..., Flask], backend: FakeBackend
+) -> None:
+    """As an optional secret may; one that is denied may not be used."""
+    app = make_app(A="optional:aws-secretsmanager:prod/none;prod/web")
+    assert app.config["A"]["port"] == 8080
+    assert make_app(A="optional:aws-secretsmanager:prod/none;prod/no").config["A"] == {}
+    backend.fail_with(AccessDeniedError("not allowed"), times=None)
+    with pytest.raises(SecretConfigError, match="not allowed"):
+        make_app(A="optional:aws-secretsmanager:prod/other;prod/no")
 
 
 def test_a_backend_that_is_away_is_asked_once_at_the_start(
