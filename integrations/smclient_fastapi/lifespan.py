@@ -9,7 +9,6 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from smclient import AsyncSecretsClient, ClientConfig, ConfigError, SecretsClient, SmclientError
-from smclient.errors import BackendError, explain
 from smclient.fresh import note
 from smclient.references import AnyReference, parse, shown
 from smclient.remedies import with_remedy
@@ -107,7 +106,4 @@ async def _warm(client: AsyncSecretsClient, wanted: list[AnyReference]) -> None:
 
 
 def _told(reference: AnyReference, error: SmclientError) -> str:
-    ref = reference.refs()[0]
-    if isinstance(error, BackendError):
-        error = explain(error, secret=ref.secret_id, stage=ref.version_stage)
     return f"{shown(reference)}: {with_remedy(error)}"

@@ -18,7 +18,7 @@ from smclient import (
     SecretValue,
     SmclientError,
 )
-from smclient.errors import BackendError, ConfigError, InvalidReferenceError, explain
+from smclient.errors import BackendError, ConfigError, InvalidReferenceError
 from smclient.fresh import note
 from smclient.references import AnyReference, Reference, pick, shown
 from smclient.remedies import with_remedy
@@ -98,10 +98,7 @@ class Values:
     def value(self, ref: SecretRef) -> SecretValue:
         """One secret. Raises its error."""
         if ref in self._errors:
-            error = self._errors[ref]
-            if isinstance(error, BackendError):
-                error = explain(error, secret=ref.secret_id, stage=ref.version_stage)
-            raise error
+            raise self._errors[ref]
         return self._found[ref]
 
     def _get(self, client: SecretsClient, ref: SecretRef) -> None:

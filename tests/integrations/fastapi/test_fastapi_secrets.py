@@ -116,6 +116,26 @@ def test_a_secret_that_cannot_be_read_is_503(
     assert "create it" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "secret://prod/none",
+        "secret://prod/none?stage=AWSPENDING",
+        "{{resolve:secretsmanager:prod/web:SecretString:key}}{{resolve:secretsmanager:prod/none}}",
+        "aws-secretsmanager:prod/web;prod/none",
+    ],
+)
+def test_what_is_absent_at_the_start_is_named_once(
+    make_client: Callable[[], SecretsClient], reference: str
+) -> None:
+    """The one that it is, also among others."""
+    app = FastAPI(lifespan=lifespan(make_client(), warm=[reference, "prod/app"]))
+    with pytest.raises(SecretStartError) as caught, TestClient(app):
+        pass
+    assert str(caught.value).count("secret 'prod/none', stage ") == 1
+    assert "secret 'prod/web'" not in str(caught.value)
+
+
 def test_an_optional_list_of_secrets_may_be_absent(
     make_client: Callable[[], SecretsClient],
 ) -> None:

@@ -58,6 +58,19 @@ def test_every_field_that_fails_is_named_with_reference_and_remedy() -> None:
     assert caught.value.title == "Broken"
 
 
+def test_each_error_names_its_secret_once() -> None:
+    """As the client says it, whether it was read alone or in a batch."""
+
+    class Alone(SecretsBaseSettings):
+        absent: Annotated[str, FromSecret("prod/none", "key")]
+
+    for model in (Alone, Broken):
+        with pytest.raises(ValidationError) as caught:
+            model()
+        (told,) = [e["msg"] for e in caught.value.errors() if e["loc"] == ("absent",)]
+        assert told.count("secret 'prod/none', stage AWSCURRENT") == 1
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
