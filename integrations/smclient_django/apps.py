@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.apps import AppConfig
@@ -28,15 +29,17 @@ class SmclientConfig(AppConfig):
         """Name the settings in the values, and follow their secrets from request to request.
 
         Raises:
-            SecretConfigError: a setting holds a bad reference, or ``SMCLIENT`` is wrong.
+            SecretConfigError: a setting holds a bad reference, or ``SMCLIENT`` or a database's
+                ``SECRET`` is wrong. Not under ``manage.py check``, whose checks tell all of them.
         """
         from smclient_django import checks  # noqa: F401  registers them
 
         discover.name_the_settings()
-        _refuse_bad_references()
-        for alias in clients.aliases():
-            clients.config(alias)
-        discover.databases()
+        if not _checks_follow():
+            _refuse_bad_references()
+            for alias in clients.aliases():
+                clients.config(alias)
+            discover.databases()
         measure_the_key()
         debug.install()
         signals.connect()
@@ -53,6 +56,11 @@ def measure_the_key() -> None:
     fallbacks = discover.setting("SECRET_KEY_FALLBACKS")
     if type(fallbacks) in (list, tuple) and any(isinstance(key, Secret) for key in fallbacks):
         settings.SECRET_KEY_FALLBACKS = [measurable(key) for key in fallbacks]
+
+
+def _checks_follow() -> bool:
+    """Whether this process was started to run the checks."""
+    return sys.argv[1:2] == ["check"] or sys.argv[1:3] == ["smclient", "check"]
 
 
 def _refuse_bad_references() -> None:

@@ -59,9 +59,11 @@ class LiveConfig(Config):
 
     def pop(self, key: str, *default: Any) -> Any:
         """The value, resolved, which is taken away."""
-        value = self.get(key)
-        found = super().pop(key, *default)
-        return found if value is None else value
+        if key not in self:
+            return super().pop(key, *default)
+        value = self[key]
+        super().pop(key)
+        return value
 
     def get_namespace(
         self, namespace: str, lowercase: bool = True, trim_namespace: bool = True
@@ -173,6 +175,13 @@ class LiveConfig(Config):
         """One item of a list, or none."""
         found = self._live(where, value, depth)
         return () if found is None and value is not None else (found,)
+
+
+def live_class(own: type[Config]) -> type[LiveConfig]:
+    """The class that a config of this class becomes: live, and still what the app made it."""
+    if issubclass(own, LiveConfig):
+        return own
+    return LiveConfig if own is Config else type(own.__name__, (LiveConfig, own), {})
 
 
 def hide(key: Key) -> Key:

@@ -14,7 +14,7 @@ from smclient.config import NOT_CLIENT_SETTINGS
 from smclient.fresh import Freshness
 from smclient.keyring import OTHER_STAGES
 from smclient.references import AnyReference
-from smclient_flask.config import LiveConfig, SecretConfigError, told
+from smclient_flask.config import LiveConfig, SecretConfigError, live_class, told
 from smclient_flask.sessions import KeyRingSessionInterface
 from smclient_flask.signals import send_for
 
@@ -69,7 +69,7 @@ class Secrets:
         stages = _stages(_ours(app.config, SESSION_STAGES, OTHER_STAGES))
         lazy = _is_on(_ours(app.config, LAZY, False))
         client = self._given or SecretsClient.from_config(settings)
-        app.config.__class__ = LiveConfig
+        app.config.__class__ = live_class(type(app.config))
         config = app.config
         assert isinstance(config, LiveConfig)
         config.secrets_client = client

@@ -411,6 +411,31 @@ def test_importing_loads_no_framework_and_no_boto3(tmp_path: Path) -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
+@pytest.mark.parametrize("command", [["check"], ["smclient", "check"]])
+def test_check_tells_everything_that_a_start_refuses(tmp_path: Path, command: list[str]) -> None:
+    """By the ids of the checks, where a server says the first and ends."""
+    (tmp_path / "tested_settings.py").write_text(
+        "from smclient_django import secret\n"
+        "SMCLIENT = {'default': {'BACKEND': 'null://', 'TLL': 5}}\n"
+        "API = [secret('secret://'), secret('secret://a#')]\n"
+        "DATABASES = {'default': {'ENGINE': 'smclient_django.db.postgresql', 'SECRET': 5}}\n"
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['smclient_django']\n"
+    )
+    started = python("import django; django.setup()", tmp_path)
+    assert started.returncode == 1
+    assert "settings.API[0]" in started.stderr
+    checked = python(
+        f"import sys; sys.argv = {['manage.py', *command]!r}\n"
+        "from django.core.management import execute_from_command_line as run\n"
+        "run(sys.argv)",
+        tmp_path,
+    )
+    assert checked.returncode == 1
+    for said in ("settings.API[0]", "settings.API[1]", "E001", "E002", "TLL", "E006"):
+        assert said in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
 EARLY = """
 from smclient.testing import FakeBackend
 from smclient_django import clients, configure, secret_now
