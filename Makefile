@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types django frameworks docs bench soak clean
+.PHONY: demo test lint types frameworks docs bench soak clean
 
 demo: $(VENV)/.demo ## rotations under load on a real PostgreSQL
 	@$(BIN)/smclient demo
@@ -19,10 +19,7 @@ lint: $(VENV)/.dev ## style, and who may import whom
 types: $(VENV)/.dev ## mypy --strict, and basedpyright on the public API
 	@$(BIN)/mypy && $(BIN)/mypy tests/typing && $(BIN)/basedpyright
 
-django: $(VENV)/.dev ## the Django integration under every Django that the Pythons here allow
-	@$(BIN)/python tests/integrations/django/environments.py
-
-frameworks: $(VENV)/.dev ## the other integrations under every version that they support
+frameworks: $(VENV)/.dev ## the integrations under every version of their frameworks that can be run here
 	@$(BIN)/python tests/integrations/environments.py
 
 docs: $(VENV)/.dev ## run every example in the documentation
@@ -35,7 +32,7 @@ soak: $(VENV)/.dev ## minutes of bad requests, and of kill -9 under write load
 	@for script in benchmarks/soak/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-django .venv-frameworks build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-frameworks build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "smclient needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3"; exit 2; }

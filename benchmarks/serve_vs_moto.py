@@ -7,11 +7,13 @@ Run it from the root of the repository, in the environment that `make test` make
 Both servers hold the same secrets and get the same load from the same client: keep-alive
 connections, each with one request on its way, signed with botocore's signer (once per secret and
 round, well within a signature's five minutes). `smclient serve` verifies every signature, decrypts,
-audits and counts, over an SQLite store; moto verifies nothing, and closes each connection, so the
-client connects again. Rounds alternate and the best of each counts, so that whatever else the
-machine does falls on both. The client is a process of its own that does little more than write
-prepared bytes; what it can do at most is measured first, against a server in itself that answers
-without looking, and printed.
+audits and counts, over an SQLite store: in one process, and with `--workers` in as many as there
+are cores. moto, which is one process in any case, verifies nothing, and closes each connection, so
+the client connects again. Rounds alternate and the best of each counts, so that whatever else the
+machine does falls on both; the longest wait is that of all rounds, and a request that was still
+waiting at the end of one counts as well: a server that stalls cannot hide it. The client is a
+process of its own that does little more than write prepared bytes; what it can do at most is
+measured first, against a server in itself that answers without looking, and printed.
 """
 
 import argparse
@@ -35,11 +37,12 @@ from botocore.credentials import Credentials
 ACCESS_KEY, SECRET_KEY, REGION = "AKIABENCHMARKBENCHMA", "benchmark-secret-key", "us-east-1"
 SECRETS = 100
 ROUNDS = 3
+CORES = max(os.cpu_count() or 1, 2)
 BIN = Path(sys.executable).parent
 
 
 def main() -> None:
-    """Print requests per second, p50, p99 and the ratio."""
+    """Print requests per second, waits and the ratio."""
     options = _options()
     if options.client:
         print(json.dumps(asyncio.run(load(json.loads(sys.stdin.read())))))
@@ -47,12 +50,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = options.store or f"embedded://{folder}/bench.db"
         servers = {
-            "smclient": Server(smclient_command(store), smclient_endpoint),
+            "1 process": Server(smclient_command(store), smclient_endpoint),
+            f"{CORES} processes": Server(smclient_command(store, CORES), smclient_endpoint),
             "moto": Server(moto_command(), None),
         }
         try:
-            for server in servers.values():
-                fill(server.endpoint)
+            for name in ("1 process", "moto"):
+                fill(servers[name].endpoint)
             ceiling = measure(None, options)["rate"]
             print(f"the client alone: {ceiling:,.0f} requests/s at most")
             rounds = [
@@ -65,10 +69,14 @@ def main() -> None:
     best = {name: max((r[name] for r in rounds), key=lambda r: r["rate"]) for name in servers}
     for name, result in best.items():
         print(
-            f"{name:9} {result['rate']:9,.0f} requests/s   p50 {result['p50']:7.2f} ms   "
-            f"p99 {result['p99']:7.2f} ms   cpu {result['cpu']:5.0f} us/request"
+            f"{name:11} {result['rate']:9,.0f} requests/s   mean {result['mean']:6.2f} ms   "
+            f"p50 {result['p50']:6.2f} ms   p99 {result['p99']:6.2f} ms   "
+            f"longest {max(r[name]['longest'] for r in rounds):6.0f} ms   "
+            f"cpu {result['cpu']:5.0f} us/request"
         )
-    print(f"ratio     {best['smclient']['rate'] / best['moto']['rate']:9.1f} x moto")
+    for name in servers:
+        if name != "moto":
+            print(f"{name:11} {best[name]['rate'] / best['moto']['rate']:9.1f} x moto")
 
 
 def _options() -> argparse.Namespace:
@@ -125,9 +133,10 @@ class Server:
         wait_for(self.endpoint)
 
     def cpu_seconds(self) -> float:
-        """What the process has used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """What the process and its workers have used so far."""
+        me = self.process.pid
+        workers = Path(f"/proc/{me}/task/{me}/children").read_text().split()
+        return sum(map(_cpu_seconds, [str(me), *workers]))
 
     def stop(self) -> None:
         """End it."""
@@ -135,9 +144,15 @@ class Server:
         self.process.wait(20)
 
 
-def smclient_command(store: str) -> tuple[list[str], int]:
+def _cpu_seconds(process: str) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def smclient_command(store: str, workers: int = 1) -> tuple[list[str], int]:
     """`smclient serve` on a free port."""
-    return [str(BIN / "smclient"), "serve", "--port", "0", "--store", store], 0
+    options = ["--port", "0", "--store", store, "--workers", str(workers)]
+    return [str(BIN / "smclient"), "serve", *options], 0
 
 
 def smclient_endpoint(process: Any) -> str:
@@ -279,7 +294,9 @@ async def load(task: dict[str, Any]) -> dict[str, float]:
     latencies.clear()
     begun = time.perf_counter()
     await asyncio.sleep(task["seconds"])
-    seconds, measured = time.perf_counter() - begun, sorted(latencies)
+    ended = time.perf_counter()
+    seconds, measured = ended - begun, sorted(latencies)
+    unanswered = [ended - connection.sent for _, connection in pairs]
     for _, connection in pairs:
         connection.stopped = True
         connection.transport.close()
@@ -288,6 +305,8 @@ async def load(task: dict[str, Any]) -> dict[str, float]:
         "rate": len(measured) / seconds,
         "p50": measured[len(measured) // 2] * 1e3,
         "p99": measured[len(measured) * 99 // 100] * 1e3,
+        "mean": sum(measured) / len(measured) * 1e3,
+        "longest": max(*measured[-1:], *unanswered) * 1e3,
     }
 
 

@@ -4,6 +4,7 @@ secrets in an embedded store, and the rotations that a reader starts from anothe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -13,18 +14,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from smclient import SecretsClient
-from smclient.rotation import PostgresSingleUser, Rotation, SigningKey
+from smclient.rotation import RotationFunction, SigningKey
 from smclient_demo.postgres_server import PostgresServer
+from smclient_demo.scene import SlowPostgresSingleUser
 from smclient_embedded import EmbeddedService
 
 DATABASE, SESSIONS, MESSAGE = "example/database", "example/sessions", "example/message"
 TTL, MAX_STALE = "5", "10"
 HOLD = 3.0
+"""Seconds for which the database takes the pending password only, so that there is something to
+see."""
 START = 60.0
 
 Command = Callable[[int, int], list[str]]
@@ -33,32 +37,24 @@ Command = Callable[[int, int], list[str]]
 def start(home: Path, command: Command) -> None:
     """Run a server with everything it needs, until Ctrl-C.
 
-    ``command(port, workers)`` are the arguments after ``python``. The store is made anew.
+    ``command(port, workers)`` are the arguments after ``python``.
     """
-    parser = argparse.ArgumentParser(description="Run the example; Ctrl-C ends it.")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=home / ".run", help="where secrets are kept")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _leave)
-    with PostgresServer() as server:
-        url = _prepare(options.folder, server)
+    options = start_options(home).parse_args()
+    with surroundings(options.folder) as server:
+        login = login_of_new_database(server, "example")
+        with server.connect("example", login["password"], "example") as connection:
+            connection.execute("CREATE TABLE visits AS SELECT 0 AS n")
+        key = {"secret": secrets.token_urlsafe(32)}
+        with EmbeddedService(store_url(options.folder)) as service:
+            create_secrets(service, {DATABASE: login, SESSIONS: key, MESSAGE: "hello"})
         environ = {"SMCLIENT_TTL": TTL, "SMCLIENT_MAX_STALE": MAX_STALE, **os.environ}
-        process = subprocess.Popen(
-            [sys.executable, *command(options.port, options.workers)],
-            cwd=home,
-            env={**environ, "SMCLIENT_BACKEND": url},
+        serve(
+            command(options.port, options.workers),
+            home,
+            options.port,
+            {**environ, "SMCLIENT_BACKEND": store_url(options.folder)},
+            then=f"in another terminal: python {home / 'rotate.py'} database",
         )
-        try:
-            _wait_until_it_answers(process, options.port)
-            print(f"ready: http://127.0.0.1:{options.port}/", flush=True)
-            print(f"in another terminal: python {home / 'rotate.py'} database", flush=True)
-            process.wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def rotate(home: Path) -> None:
@@ -70,9 +66,9 @@ def rotate(home: Path) -> None:
     parser.add_argument("--ttl", type=float, default=float(TTL), help="the app's SMCLIENT_TTL")
     parser.add_argument("--at-once", action="store_true", help="a session key without a wait")
     options = parser.parse_args()
-    if not (options.folder / "secrets.db").exists():
+    if not _store(options.folder).exists():
         sys.exit(f"no secrets in {options.folder}; start the example first: python start.py")
-    with EmbeddedService(_url(options.folder)) as service:
+    with EmbeddedService(store_url(options.folder)) as service:
         client = SecretsClient(service.backend())
         if options.what == "message":
             text = f"hello, it is {time.strftime('%H:%M:%S')} ({secrets.token_hex(2)})"
@@ -81,73 +77,118 @@ def rotate(home: Path) -> None:
             value = json.dumps({"secret": secrets.token_urlsafe(32)})
             client.call("PutSecretValue", SecretId=SESSIONS, SecretString=value)
         elif options.what == "session-key":
-            _rotate(service, client, SESSIONS, SigningKey(ttl=options.ttl, algorithm="HS256"))
+            _rotate_now(service, SESSIONS, SigningKey(ttl=options.ttl, algorithm="HS256"))
         else:
-            _rotate(service, client, DATABASE, SlowPostgresSingleUser(options.hold))
+            _rotate_now(service, DATABASE, SlowPostgresSingleUser(options.hold))
     print(f"{options.what}: done", flush=True)
 
 
-class SlowPostgresSingleUser(PostgresSingleUser):
-    """Holds open the window in which the database takes the pending password only, so that there is
-    something to see."""
-
-    def __init__(self, hold: float) -> None:
-        super().__init__()
-        self._hold = hold
-
-    def test_value(self, rotation: Rotation) -> None:
-        """Test, and wait."""
-        super().test_value(rotation)
-        time.sleep(self._hold)
+def start_options(home: Path) -> argparse.ArgumentParser:
+    """What can be said to any example when it is started."""
+    parser = argparse.ArgumentParser(description="Run the example; Ctrl-C ends it.")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=home / ".run", help="where secrets are kept")
+    return parser
 
 
-def _rotate(
-    service: EmbeddedService, client: SecretsClient, secret_id: str, function: object
+@contextlib.contextmanager
+def surroundings(folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL, and a new folder for secrets that only you may read; both are gone after the
+    block, which SIGTERM ends as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _leave)
+    if folder.exists() and any(folder.iterdir()) and not _store(folder).exists():
+        sys.exit(f"{folder} is there already, and no example made it; name another with --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        with PostgresServer() as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+def store_url(folder: Path) -> str:
+    """The secrets in a folder, as ``SMCLIENT_BACKEND`` has it."""
+    return f"embedded://{_store(folder).absolute()}"
+
+
+def login_of_new_database(server: PostgresServer, name: str) -> dict[str, Any]:
+    """Make a database and its owner, both of that name. Returns what their secret holds."""
+    password = secrets.token_urlsafe(24)
+    server.create_user(name, password)
+    server.create_database(name, name)
+    return {
+        "engine": "postgres",
+        "host": server.host,
+        "port": server.port,
+        "dbname": name,
+        "username": name,
+        "password": password,
+    }
+
+
+def create_secrets(service: EmbeddedService, values: Mapping[str, str | dict[str, Any]]) -> None:
+    """Make secrets: text as it is, anything else as JSON."""
+    client = SecretsClient(service.backend())
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        client.call("CreateSecret", Name=name, SecretString=text)
+
+
+def rotate_with(
+    service: EmbeddedService, secret_id: str, function: RotationFunction, **more: Any
 ) -> None:
-    arn = service.register_function("example", function)  # type: ignore[arg-type]
-    rules = {"AutomaticallyAfterDays": 30}
-    client.call("RotateSecret", SecretId=secret_id, RotationLambdaARN=arn, RotationRules=rules)
+    """Have a secret rotated by a function every 30 days; ``more`` is for ``RotateSecret``."""
+    SecretsClient(service.backend()).call(
+        "RotateSecret",
+        SecretId=secret_id,
+        RotationLambdaARN=service.register_function(secret_id.replace("/", "-"), function),
+        RotationRules={"AutomaticallyAfterDays": 30},
+        **more,
+    )
+
+
+def serve(
+    command: list[str],
+    home: Path,
+    port: int,
+    environ: Mapping[str, str],
+    *,
+    path: str = "/",
+    then: str,
+) -> None:
+    """Run ``python`` with a command in ``home`` until Ctrl-C. Once it answers, that is said on
+    stdout, and what to do ``then``; what it writes itself goes to stderr."""
+    process = subprocess.Popen([sys.executable, *command], cwd=home, env=environ, stdout=sys.stderr)
+    try:
+        _wait_until_it_answers(process, port, path)
+        print(f"ready: http://127.0.0.1:{port}{path}\n{then}", flush=True)
+        process.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _rotate_now(service: EmbeddedService, secret_id: str, function: RotationFunction) -> None:
+    rotate_with(service, secret_id, function)
     done = service.run_due()
     if len(done.rotated) != 1:
         sys.exit(f"{secret_id}: the rotation failed; {done}")
 
 
-def _prepare(folder: Path, server: PostgresServer) -> str:
-    """A new store with three secrets, one of them a login of a new database. Returns its URL."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    password = secrets.token_urlsafe(24)
-    server.create_user("example", password)
-    server.create_database("example", "example")
-    with server.connect("example", password, "example") as connection:
-        connection.execute("CREATE TABLE visits AS SELECT 0 AS n")
-    login = {
-        "engine": "postgres",
-        "host": server.host,
-        "port": server.port,
-        "dbname": "example",
-        "username": "example",
-        "password": password,
-    }
-    key = {"secret": secrets.token_urlsafe(32)}
-    values = {DATABASE: json.dumps(login), SESSIONS: json.dumps(key), MESSAGE: "hello"}
-    with EmbeddedService(_url(folder)) as service:
-        client = SecretsClient(service.backend())
-        for name, value in values.items():
-            client.call("CreateSecret", Name=name, SecretString=value)
-    return _url(folder)
+def _store(folder: Path) -> Path:
+    return folder / "secrets.db"
 
 
-def _url(folder: Path) -> str:
-    return f"embedded://{(folder / 'secrets.db').absolute()}"
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, path: str) -> None:
     deadline = time.monotonic() + START
     while process.poll() is None and time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
         except OSError:

@@ -23,7 +23,7 @@ if hasattr(os, "register_at_fork"):
 
 def random_uuid() -> str:
     """A UUID of version 4 as text. Unique, no secret; ``uuid.uuid4`` asks the system for each."""
-    digits = f"{_random.getrandbits(128) & _FREE_BITS | _VERSION_4:032x}"
+    digits = (_random.getrandbits(128) & _FREE_BITS | _VERSION_4).to_bytes(16, "big").hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -29,8 +29,8 @@ _JSON_TYPES: dict[str, Any] = {
     "boolean": bool,
     "integer": int,
     "long": int,
-    "structure": Mapping,
-    "map": Mapping,
+    "structure": (dict, Mapping),  # a dict is known by its type, others are asked
+    "map": (dict, Mapping),
     "list": (list, tuple),
     "blob": (bytes, bytearray, memoryview),
     "timestamp": (datetime, int, float),
@@ -96,7 +96,9 @@ def service_model() -> ServiceModel:
 
 def to_json(value: Any) -> Any:
     """An answer as AWS JSON 1.1 has it: base64 for bytes, seconds for times."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | Mapping):
         return {key: to_json(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(member) for member in value]
@@ -280,10 +282,19 @@ def _shown(value: Any) -> str:
 
 def _public(shape: Shape, value: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name[0].lower() + name[1:]: _public_member(member, value[name])
-        for name, member in shape.members.items()
-        if name in value and not member.metadata.get("sensitive")
+        shown: _public_member(member, value[name])
+        for name, shown, member in _public_members(shape)
+        if name in value
     }
+
+
+@functools.cache
+def _public_members(shape: Shape) -> list[tuple[str, str, Shape]]:
+    return [
+        (name, name[0].lower() + name[1:], member)
+        for name, member in shape.members.items()
+        if not member.metadata.get("sensitive")
+    ]
 
 
 def _public_member(shape: Shape, value: Any) -> Any:

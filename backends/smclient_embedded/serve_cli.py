@@ -6,58 +6,31 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from smclient.clock import SYSTEM_CLOCK, Clock
+from smclient.state_folder import STATE_DIR, state_folder
+from smclient_embedded.serve_options import Options, refuse_open_doors, refuse_workers_apart
 
 if TYPE_CHECKING:
     from smclient_embedded.control import Control
+    from smclient_embedded.http.server import Listener
     from smclient_embedded.http.sigv4 import AccessKey
     from smclient_embedded.http.tls import TlsFiles
     from smclient_embedded.seeding import Seed
     from smclient_embedded.service import EmbeddedService
 
 DEFAULT_PORT = 4584
-WORKERS = 16
+THREADS = 16
 ROTATING = 4
 """How many rotations run at a time: a function that hangs does not hold up the others."""
 INLINE = frozenset({"GetSecretValue", "DescribeSecret"})
 """Point reads: over a store on this machine they take less time than a thread's hand-over."""
 
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound to
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The command line, as it was given."""
-
-    url: str
-    host: str
-    port: int
-    account: str | None
-    region: str | None
-    access_key: str | None
-    secret_key: str | None
-    key_file: Path | None
-    no_verify_signatures: bool
-    use_tls: bool
-    tls_dir: Path | None
-    insecure_http: bool
-    extra_hosts: tuple[str, ...]
-    behind_proxy: bool
-    max_body: int
-    access: Literal["enforce", "audit"]
-    config_file: Path | None
-    max_connections: int
-    init_file: Path | None
-    allow_control: bool
-    allow_function_upload: bool
-    function_pythons: tuple[str, ...]
-    as_json: bool
 
 
 def _path(**kind: bool) -> click.Path:
@@ -142,6 +115,13 @@ def _path(**kind: bool) -> click.Path:
     metavar="PATH",
     help="One more interpreter that such functions may name.",
 )
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Processes that answer, over a store that outlives them; one for each core.",
+)
 @click.option("--json", "as_json", is_flag=True, help='{"endpoint","pid","key_file","ca_file"}.')
 def serve(**given: Any) -> None:
     """Serve a store as AWS Secrets Manager, until SIGTERM.
@@ -150,10 +130,42 @@ def serve(**given: Any) -> None:
     with the key pair given, else with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else with the
     pair in the key file, which is made if it is not there: its path is printed, never the key.
     """
-    _serve(_Options(**given))
+    _serve(Options(**given))
 
 
-def _serve(options: _Options) -> None:
+def _serve(options: Options) -> None:
+    from smclient_embedded.http import server
+    from smclient_embedded.http.workers import Workers
+
+    refuse_open_doors(options)
+    refuse_workers_apart(options)
+    _log_to_stderr()
+    listener = server.listen(options.host, options.port, is_tls=options.use_tls)
+    if options.workers == 1:
+        _answer(options, listener, lambda ready: _say(ready, options), is_first=True)
+        return
+    import smclient_embedded.service  # noqa: F401  once, for all of them
+
+    _tune_collector()
+    workers = Workers(
+        options.workers,
+        on_ready=lambda ready: _say(json.loads(ready) | {"pid": os.getpid()}, options),
+        on_ending=listener.socket.close,
+    )
+    worker = workers.fork()
+    if worker is not None:
+        say = worker.say_ready
+        _answer(options, listener, lambda r: say(json.dumps(r)), is_first=worker.is_first)
+
+
+def _answer(
+    options: Options,
+    listener: Listener,
+    on_ready: Callable[[dict[str, Any]], object],
+    *,
+    is_first: bool,
+) -> None:
+    """Open the store and serve it until SIGTERM, in this process."""
     from concurrent.futures import ThreadPoolExecutor
 
     from smclient_embedded.http import server
@@ -162,13 +174,10 @@ def _serve(options: _Options) -> None:
     from smclient_embedded.seeding import sow
     from smclient_embedded.service import EmbeddedService
 
-    _refuse_open_doors(options)
-    _log_to_stderr()
     _tune_collector()
     configure = _configuration(options)
     seeds = _seeds(options)
     clock = _clock(options)
-    listener = server.listen(options.host, options.port, is_tls=options.use_tls)
     with EmbeddedService(
         options.url,
         account=options.account,
@@ -176,8 +185,9 @@ def _serve(options: _Options) -> None:
         access=options.access,
         clock=clock,
     ) as service:
-        configure(service)
-        sow(service, seeds)
+        if is_first:
+            configure(service)
+            sow(service, seeds)
         find_key, key_file = _keys(service, options)
         tls = _tls(options) if options.use_tls else None
         settings = HttpSettings(
@@ -191,7 +201,7 @@ def _serve(options: _Options) -> None:
             manage=_function_desk(service, options),
         )
         is_local = service.url.scheme == "embedded"
-        with ThreadPoolExecutor(WORKERS, "smclient-door") as pool:
+        with ThreadPoolExecutor(THREADS, "smclient-door") as pool:
             app = HttpApp(
                 service.door,
                 settings,
@@ -207,11 +217,11 @@ def _serve(options: _Options) -> None:
                     run_due=lambda: service.run_due(workers=ROTATING),
                     max_connections=options.max_connections,
                 ),
-                on_ready=lambda: _say_ready(listener.endpoint, key_file, tls, options.as_json),
+                on_ready=lambda: on_ready(_how_reached(listener.endpoint, key_file, tls)),
             )
 
 
-def _configuration(options: _Options) -> Callable[[EmbeddedService], object]:
+def _configuration(options: Options) -> Callable[[EmbeddedService], object]:
     """What brings a service to what the configuration file says; the file is checked here."""
     if options.config_file is None:
         return lambda service: None
@@ -221,7 +231,7 @@ def _configuration(options: _Options) -> Callable[[EmbeddedService], object]:
     return lambda service: apply_config(service, config)
 
 
-def _seeds(options: _Options) -> list[Seed]:
+def _seeds(options: Options) -> list[Seed]:
     if options.init_file is None:
         return []
     from smclient_embedded.seeding import read_seeds
@@ -229,7 +239,7 @@ def _seeds(options: _Options) -> list[Seed]:
     return read_seeds(options.init_file)
 
 
-def _clock(options: _Options) -> Clock:
+def _clock(options: Options) -> Clock:
     if not options.allow_control:
         return SYSTEM_CLOCK
     from smclient_embedded.control import MovableClock
@@ -247,7 +257,7 @@ def _control(service: EmbeddedService, clock: Clock, seeds: list[Seed]) -> Contr
     return control.Control(service, clock, seeds)
 
 
-def _function_desk(service: EmbeddedService, options: _Options) -> Any:
+def _function_desk(service: EmbeddedService, options: Options) -> Any:
     if not options.allow_function_upload:
         return None
     from smclient_embedded.function_desk import FunctionDesk
@@ -257,32 +267,8 @@ def _function_desk(service: EmbeddedService, options: _Options) -> Any:
     return FunctionDesk(service, pythons=pythons).answer
 
 
-def _refuse_open_doors(options: _Options) -> None:
-    from smclient_embedded.http.hosts import is_loopback
-
-    if options.allow_function_upload and options.no_verify_signatures:
-        raise click.UsageError(
-            "--allow-function-upload needs verified signatures, as it lets whoever asks run code "
-            "here; there is no option that allows both"
-        )
-    if options.function_pythons and not options.allow_function_upload:
-        raise click.UsageError("--function-python is for --allow-function-upload")
-    if is_loopback(options.host):
-        return
-    if options.no_verify_signatures:
-        raise click.UsageError(
-            f"--no-verify-signatures would let everybody read every secret, and {options.host} is "
-            "not this machine's loopback; there is no option that allows it"
-        )
-    if not (options.use_tls or options.insecure_http):
-        raise click.UsageError(
-            f"secrets would cross the network in clear text, as {options.host} is not this "
-            "machine's loopback: use --tls, or --insecure-http if something else encrypts"
-        )
-
-
 def _keys(
-    service: EmbeddedService, options: _Options
+    service: EmbeddedService, options: Options
 ) -> tuple[Callable[[str], AccessKey | None] | None, Path | None]:
     """How an access key is found, and the file it is in; no finder where everybody is let in."""
     if options.no_verify_signatures:
@@ -301,7 +287,7 @@ def _keys(
     return (lambda key_id: keys.find(key_id) or service.find_key(key_id)), file
 
 
-def _given_pair(options: _Options) -> tuple[str, str, str | None] | None:
+def _given_pair(options: Options) -> tuple[str, str, str | None] | None:
     if options.access_key or options.secret_key:
         if not (options.access_key and options.secret_key):
             raise click.UsageError("--access-key and --secret-key belong together")
@@ -337,7 +323,7 @@ def _default_key_file(service: EmbeddedService) -> Path:
     return _state_folder() / "access-key"
 
 
-def _tls(options: _Options) -> TlsFiles:
+def _tls(options: Options) -> TlsFiles:
     from datetime import UTC, datetime
 
     from smclient_embedded.http.tls import tls_files
@@ -347,26 +333,34 @@ def _tls(options: _Options) -> TlsFiles:
 
 
 def _state_folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "smclient"
+    folder = state_folder()
+    if folder is None:
+        raise click.UsageError(
+            f"this user has no home folder to keep keys in; set {STATE_DIR}, or give --key-file "
+            "(and --tls-dir)"
+        )
+    return folder
 
 
-def _say_ready(endpoint: str, key_file: Path | None, tls: TlsFiles | None, as_json: bool) -> None:
+def _how_reached(endpoint: str, key_file: Path | None, tls: TlsFiles | None) -> dict[str, Any]:
     ca_file = None if tls is None else tls.authority
-    if as_json:
-        said = {
-            "endpoint": endpoint,
-            "pid": os.getpid(),
-            "key_file": None if key_file is None else str(key_file),
-            "ca_file": None if ca_file is None else str(ca_file),
-        }
-        click.echo(json.dumps(said))
+    return {
+        "endpoint": endpoint,
+        "pid": os.getpid(),
+        "key_file": None if key_file is None else str(key_file),
+        "ca_file": None if ca_file is None else str(ca_file),
+    }
+
+
+def _say(ready: dict[str, Any], options: Options) -> None:
+    if options.as_json:
+        click.echo(json.dumps(ready))
     else:
-        if key_file is not None:
-            click.echo(f"access key: AWS_SHARED_CREDENTIALS_FILE={key_file}")
-        if ca_file is not None:
-            click.echo(f"certificate authority: AWS_CA_BUNDLE={ca_file}")
-        click.echo(f"ready: {endpoint}")
+        if ready["key_file"] is not None:
+            click.echo(f"access key: AWS_SHARED_CREDENTIALS_FILE={ready['key_file']}")
+        if ready["ca_file"] is not None:
+            click.echo(f"certificate authority: AWS_CA_BUNDLE={ready['ca_file']}")
+        click.echo(f"ready: {ready['endpoint']}")
     sys.stdout.flush()
 
 

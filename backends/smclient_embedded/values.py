@@ -88,14 +88,16 @@ def refuse_foreign_default_key(context: RequestContext, secret: SecretRecord) ->
         )
 
 
-def find_version(deps: Deps, secret: SecretRecord, request: Request) -> VersionRecord:
-    """The version that a request names by id or label; AWSCURRENT if by neither.
+def find_version(
+    deps: Deps, secret: SecretRecord, labels: Mapping[str, str], request: Request
+) -> VersionRecord:
+    """The version that a request names by id or label; AWSCURRENT if by neither. ``labels`` are
+    the secret's.
 
     Raises:
         ResourceNotFoundException: no such version, or it has no value yet.
         InvalidRequestException: the label is not on that version.
     """
-    labels = deps.tx.labels(secret.arn)
     version_id, stage = request.get("VersionId"), request.get("VersionStage")
     if version_id is None:
         stage = stage or AWSCURRENT

@@ -61,7 +61,6 @@ def open_store(url: BackendUrl, *, clock: Clock) -> Store:
     return FileStore(
         url.path,
         given,
-        clock=clock,
         accept_rollback=_flag(options.get("accept_rollback"), "accept_rollback"),
         expected_generation=None if expected is None else int(_number(expected, 1)),
         lock_timeout=_number(options.get("lock_timeout", "10"), 0),

@@ -19,6 +19,7 @@ from smclient_file.lines import (
     setting_place,
     value_of,
 )
+from smclient_file.seals import opened_setting, setting_damaged
 from smclient_file.slots import MAX_SLOTS, Slot
 from smclient_file.store import FileStore
 from smclient_file.tables import Entry, Tables
@@ -147,9 +148,12 @@ def resealed(store: str, header: Header, tables: Tables, reseal: Reseal) -> Tabl
         entries[arn] = Entry.of(store, header.store_id, new)
     settings: dict[str, bytes] = {}
     for name, line in tables.settings.items():
-        _, epoch, value = setting_of(line)
-        value = reseal(value, setting_place(name), epoch)
-        settings[name] = setting_line(name, header.epoch, value)
+        try:
+            _, epoch, value = setting_of(line)
+            new_value = reseal(value, setting_place(name), epoch)
+        except (SealBroken, ValueError):
+            raise setting_damaged(store, name) from None
+        settings[name] = setting_line(name, header.epoch, new_value)
     return tables.changed(entries, settings)
 
 
@@ -198,10 +202,9 @@ def verify(store: FileStore) -> Report:
                 problems.append(f"version {row.record.version_id} of {arn} does not open")
     for name, line in base.tables.settings.items():
         try:
-            _, epoch, value = setting_of(line)
-            base.keys.open(value, setting_place(name), epoch)
-        except (ValueError, SealBroken):
-            problems.append(f"the setting {name!r} does not open")
+            opened_setting(store.path, base.keys, name, line)
+        except StoreDamaged as error:
+            problems.append(str(error))
     return Report(len(base.tables.entries), versions, tuple(problems))
 
 

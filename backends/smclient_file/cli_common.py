@@ -157,14 +157,14 @@ def secret_from(source: str) -> str:
         if sys.stdin.isatty():
             asked: str = click.prompt("Passphrase", hide_input=True, err=True)
             return asked
-        content: str | None = _text(sys.stdin.buffer.read())
+        content: str | None = text_or_none(sys.stdin.buffer.read())
     elif source.startswith("env:"):
         content = os.environ.get(source[4:])
         if content is None:
             raise click.UsageError(f"there is no variable {source[4:]}")
     elif source.startswith("@"):
         try:
-            content = _text(Path(source[1:]).read_bytes())
+            content = text_or_none(Path(source[1:]).read_bytes())
         except OSError as error:
             raise click.UsageError(f"{source[1:]} cannot be read: {error.strerror}") from None
     else:  # not repeated: it may well be the passphrase
@@ -175,7 +175,8 @@ def secret_from(source: str) -> str:
     return content
 
 
-def _text(raw: bytes) -> str | None:
+def text_or_none(raw: bytes) -> str | None:
+    """Bytes as text; ``None`` where they are no UTF-8. The decoder's own error would hold them."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

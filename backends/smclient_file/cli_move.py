@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,12 +23,13 @@ from smclient.cli.options import (
     json_option,
     parsed_tags,
     print_json,
+    print_or_save,
     tag_option,
     yes_option,
 )
 from smclient.errors import SmclientError
 from smclient_embedded.store import Scope, SecretRecord
-from smclient_file.cli_common import Given, opening, store_argument
+from smclient_file.cli_common import Given, opening, store_argument, text_or_none
 from smclient_file.moving import (
     Item,
     Step,
@@ -191,7 +191,7 @@ def export(
     if missing:
         raise click.UsageError(f"no such secret, or none with a value: {', '.join(missing)}")
     if target == "json":
-        _write(json.dumps(_dump(items), ensure_ascii=False, indent=1) + "\n", output)
+        print_or_save(json.dumps(_dump(items), ensure_ascii=False, indent=1) + "\n", output)
         return
     there = load_backend(backend)
     try:
@@ -282,11 +282,10 @@ def _text_of(file: str | None) -> str:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raw = b""
-    raise click.UsageError(f"{file} is no UTF-8 text")
+    text = text_or_none(raw)
+    if text is None:
+        raise click.UsageError(f"{file} is no UTF-8 text")
+    return text
 
 
 def _dump(items: Sequence[Item]) -> dict[str, Any]:
@@ -304,19 +303,6 @@ def _dump(items: Sequence[Item]) -> dict[str, Any]:
             shown["tags"] = dict(item.tags)
         secrets.append(shown)
     return {"secrets": secrets}
-
-
-def _write(text: str, output: str | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            os.chmod(output, 0o600)
-            file.write(text)
-    except OSError as error:
-        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def _home(given: Given) -> Scope:

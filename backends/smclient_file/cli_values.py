@@ -17,7 +17,7 @@ from smclient.cli.put import put as client_put
 from smclient.client import SecretsClient
 from smclient.errors import ConfigError
 from smclient.secret import RedactedStr
-from smclient_file.cli_common import Given, opening, store_argument
+from smclient_file.cli_common import Given, opening, store_argument, text_or_none
 from smclient_file.unlock import PASSPHRASE_VARIABLE
 
 
@@ -151,9 +151,21 @@ def _edited(text: str, name: str) -> str:
         except OSError as error:
             raise click.UsageError(f"the editor {editor!r} cannot run: {error.strerror}") from None
         finally:
-            edited = path.read_text(encoding="utf-8") if path.exists() else None
-            if path.exists():
-                path.write_bytes(b"\0" * path.stat().st_size)
+            edited = _taken(path)
         if done.returncode != 0 or edited is None:
             raise click.ClickException("the editor failed; nothing was changed")
-    return edited.removesuffix("\n")
+    after = text_or_none(edited)
+    if after is None:
+        raise click.ClickException("the editor left no UTF-8 text; nothing was changed")
+    return after.removesuffix("\n")
+
+
+def _taken(path: Path) -> bytes | None:
+    """What a file holds, which is overwritten in place."""
+    if not path.exists():
+        return None
+    with path.open("r+b") as file:
+        content = file.read()
+        file.seek(0)
+        file.write(bytes(len(content)))
+    return content

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from smclient_file.errors import FileStoreError
+
 FORMAT = "SMSTORE 1"
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -67,7 +69,10 @@ class Value:
 
 
 class StoreKeys:
-    """The root key of a store, and what is derived from it. Hides itself; ``wipe`` ends it."""
+    """The root key of a store, and what is derived from it. Hides itself.
+
+    ``wipe`` ends it: whoever works with it afterwards gets a ``FileStoreError``.
+    """
 
     def __init__(self, root: bytes, *, store_id: str, algorithm: str = "A256GCM") -> None:
         if len(root) != KEY_BYTES:
@@ -75,6 +80,7 @@ class StoreKeys:
         self._root = bytearray(root)
         self._cipher = ALGORITHMS[algorithm]
         self._wrapping: dict[int, AESGCM | ChaCha20Poly1305] = {}
+        self._wiped = False
         self.store_id = store_id
         self.algorithm = algorithm
 
@@ -93,7 +99,7 @@ class StoreKeys:
 
     def mac(self, data: bytes | memoryview, epoch: int) -> str:
         """The MAC over a file, in hex."""
-        key = derive(self._root, self.store_id.encode(), "mac", str(epoch))
+        key = self._derived("mac", epoch)
         return hmac.digest(key, data, "sha256").hex()
 
     def seal(self, plaintext: bytes, place: Place, epoch: int) -> Value:
@@ -121,6 +127,7 @@ class StoreKeys:
 
     def wipe(self) -> None:
         """Overwrite the root key. Copies that Python made meanwhile are out of reach."""
+        self._wiped = True
         self._root[:] = bytes(len(self._root))
         self._wrapping.clear()
 
@@ -141,9 +148,19 @@ class StoreKeys:
     def _wrap_key(self, epoch: int) -> AESGCM | ChaCha20Poly1305:
         known = self._wrapping.get(epoch)
         if known is None:
-            key = derive(self._root, self.store_id.encode(), "wrap", str(epoch))
-            known = self._wrapping[epoch] = self._cipher(key)
+            known = self._wrapping[epoch] = self._cipher(self._derived("wrap", epoch))
         return known
+
+    def _derived(self, purpose: str, epoch: int) -> bytes:
+        key = derive(self._root, self.store_id.encode(), purpose, str(epoch))
+        if self._wiped:  # asked afterwards: the root may have been overwritten while it was read
+            raise FileStoreError(
+                f"store {self.store_id}",
+                "its keys were wiped: it was closed, or this process forked",
+                part="keys",
+                remedy="open it anew",
+            )
+        return key
 
     def _wrap(self, data_key: bytes, place: Place, epoch: int) -> bytes:
         nonce = os.urandom(NONCE_BYTES)

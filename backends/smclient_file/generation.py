@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 
 from smclient_embedded.store import AuditRecord, KeyRecord
 from smclient_file.crypto import StoreKeys
@@ -14,9 +14,7 @@ from smclient_file.slots import Slot
 from smclient_file.tables import Tables
 from smclient_file.write import Signature
 
-KEPT_VERSIONS = 100
 KEPT_AUDIT = 10_000
-_YOUNG = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,3 @@ def without_versions(content: Content, version_ids: set[str]) -> Content:
         versions={at: row for at, row in content.versions.items() if at not in version_ids},
         labels={label: at for label, at in content.labels.items() if at not in version_ids},
     )
-
-
-def prune(content: Content, now: datetime) -> Content:
-    """As AWS does: of more than a hundred versions the oldest go, unless labelled or of today."""
-    excess = len(content.versions) - KEPT_VERSIONS
-    if excess <= 0:
-        return content
-    labelled = set(content.labels.values())
-    old = [
-        version_id
-        for version_id, row in content.versions.items()
-        if version_id not in labelled and row.record.created_at < now - _YOUNG
-    ]
-    return without_versions(content, set(old[:excess]))

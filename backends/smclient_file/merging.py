@@ -14,7 +14,8 @@ from smclient_file.crypto import Place, SealBroken, StoreKeys, Value
 from smclient_file.errors import FileStoreError, MergeConflict, StoreDamaged
 from smclient_file.format import Header
 from smclient_file.generation import Generation
-from smclient_file.lines import Content, OwnKey, VersionRow, setting_of, setting_place, value_of
+from smclient_file.lines import Content, OwnKey, VersionRow, value_of
+from smclient_file.seals import opened_setting
 from smclient_file.slots import Slot
 from smclient_file.tables import Tables, name_key, tables_from
 
@@ -152,10 +153,16 @@ class _Merging:
             try:
                 found[arn] = resealed_content(entry.content(), header, reseal)
             except SealBroken:
-                raise StoreDamaged(
-                    self.store, f"a value of {arn} does not open", part=f"secret {arn}"
-                ) from None
+                raise self._damaged(arn) from None
         return found
+
+    def _damaged(self, arn: str) -> StoreDamaged:
+        return StoreDamaged(
+            self.store,
+            f"a value of {arn} does not open",
+            part=f"secret {arn}",
+            remedy="find it with 'smclient file verify' in both files",
+        )
 
     def _secret(
         self,
@@ -177,7 +184,7 @@ class _Merging:
             return theirs if preferred == "theirs" else ours
         if _same(ours, theirs):
             return ours
-        old = base or Content(replace(ours.record, tags=None, description=None), 0)
+        old = base or _nothing(ours.record)
         record = self._record(old.record, ours.record, theirs.record)
         name = record.name
         versions = self._versions(keys, old, ours, theirs)
@@ -239,8 +246,11 @@ class _Merging:
         for version_id in dict.fromkeys([*ours.versions, *theirs.versions]):
             rows = [side.versions.get(version_id) for side in (old, ours, theirs)]
             told = [None if row is None else _identity(row) for row in rows]
-            if told[0] not in told[1:] and _same_value(keys, rows[1], rows[2]):
-                told[2] = told[1]  # both sealed it anew
+            try:
+                if told[0] not in told[1:] and _same_value(keys, rows[1], rows[2]):
+                    told[2] = told[1]  # both sealed it anew
+            except SealBroken:
+                raise self._damaged(ours.record.arn) from None
             picked = self.pick(f"secret {name}: version {version_id}", *told)
             row = rows[1] if picked == told[1] else rows[2]
             if row is not None:
@@ -288,9 +298,14 @@ class _Merging:
         tables = resealed(self.store, header, Tables(settings=side.tables.settings), reseal)
         opened: dict[str, tuple[bytes, bytes]] = {}
         for name, line in tables.settings.items():
-            _, epoch, value = setting_of(line)
-            opened[name] = keys.open(value, setting_place(name), epoch), line
+            opened[name] = opened_setting(self.store, keys, name, line), line
         return opened
+
+
+def _nothing(record: SecretRecord) -> Content:
+    """What both sides came from where both made the secret: nothing is set, not even its name."""
+    made = record.created_at
+    return Content(SecretRecord(record.arn, record.scope, "", made, made), 0)
 
 
 def _rewrapper(of: StoreKeys, to: StoreKeys, epoch: int) -> Reseal:
@@ -307,7 +322,7 @@ def _rewrapper(of: StoreKeys, to: StoreKeys, epoch: int) -> Reseal:
 
 
 def _same_value(keys: StoreKeys, one: VersionRow | None, other: VersionRow | None) -> bool:
-    """Whether two versions of one id hold the same value."""
+    """Whether two versions of one id hold the same value. Raises ``SealBroken``."""
     if one is None or other is None:
         return False
     opened: list[bytes] = []

@@ -131,18 +131,25 @@ def described(
 
 
 def plan_into(store: FileStore, scope: Scope, items: Iterable[Item]) -> list[Step]:
-    """What importing these would do, by comparing values. Secrets are found by name."""
+    """What importing these would do, by comparing values. Secrets are found by name; to restore one
+    that is marked for deletion is an update."""
     keyring = _keyring(store)
     steps: list[Step] = []
     with store.transaction(write=False) as tx:
         for item in items:
-            held = _current(tx, keyring, scope, item.name)
-            if held is None:
-                secret = tx.secret_named(scope, item.name)
-                steps.append(Step("create" if secret is None else "update", item))
-            else:
-                steps.append(Step("unchanged" if held.same(item) else "update", item))
+            secret = tx.secret_named(scope, item.name)
+            steps.append(Step(_action(tx, keyring, secret, item), item))
     return steps
+
+
+def _action(
+    tx: Transaction, keyring: Keyring, secret: SecretRecord | None, item: Item
+) -> Literal["create", "update", "unchanged"]:
+    if secret is None:
+        return "create"
+    held = _current(tx, keyring, secret)
+    same = held is not None and held.same(item)
+    return "unchanged" if same and secret.deleted_at is None else "update"
 
 
 def write_into(store: FileStore, scope: Scope, steps: Iterable[Step], now: datetime) -> None:
@@ -169,6 +176,9 @@ def _write(tx: Transaction, keyring: Keyring, scope: Scope, item: Item, now: dat
             tags=item.tags,
         )
     tx.put_secret(replace(secret, changed_at=now, deleted_at=None, delete_after=None))
+    held = _current(tx, keyring, secret)
+    if held is not None and held.same(item):  # it was only to be restored
+        return
     version_id = item.version_id or str(uuid.uuid4())
     if tx.version(secret.arn, version_id) is not None:  # that id holds another value here
         version_id = str(uuid.uuid4())
@@ -196,7 +206,7 @@ def items_of(
             secret = tx.secret(entry.arn)
             if secret is None or secret.scope != scope or secret.deleted_at or not wanted(secret):
                 continue
-            item = _current(tx, keyring, scope, secret.name)
+            item = _current(tx, keyring, secret)
             if item is not None:
                 yield item
 
@@ -224,20 +234,26 @@ def plan_out(backend: Backend, items: Sequence[Item]) -> list[Step]:
 
 
 def write_out(backend: Backend, step: Step) -> None:
-    """Carry one step out. The version id goes along as the token, so that doing it twice is the
-    same as doing it once."""
+    """Carry one step out.
+
+    A secret that is made keeps its version id. One that is there gets a new version: under a
+    token that was used there before, a write is answered and changes nothing.
+    """
     item = step.item
     value: dict[str, Any] = (
         {"SecretBinary": item.value}
         if item.kind == "binary"
         else {"SecretString": RedactedStr(item.value.decode())}
     )
-    if len(item.version_id) >= 32:
-        value["ClientRequestToken"] = item.version_id
     if step.action == "update":
-        backend.call("PutSecretValue", {"SecretId": item.name, **value})
+        token = str(uuid.uuid4())
+        backend.call(
+            "PutSecretValue", {"SecretId": item.name, "ClientRequestToken": token, **value}
+        )
     elif step.action == "create":
         more: dict[str, Any] = {}
+        if len(item.version_id) >= 32:
+            more["ClientRequestToken"] = item.version_id
         if item.description:
             more["Description"] = item.description
         if item.kms_key_id:
@@ -256,15 +272,12 @@ def _absent(backend: Backend, name: str) -> Literal["create", "update"]:
     return "update"
 
 
-def _current(tx: Transaction, keyring: Keyring, scope: Scope, name: str) -> Item | None:
-    secret = tx.secret_named(scope, name)
-    if secret is None:
-        return None
+def _current(tx: Transaction, keyring: Keyring, secret: SecretRecord) -> Item | None:
     version = tx.version(secret.arn, tx.labels(secret.arn).get(AWSCURRENT, ""))
     if version is None or version.sealed is None:
         return None
     return Item(
-        name,
+        secret.name,
         keyring.open(version.sealed),
         version.kind,
         version.version_id,

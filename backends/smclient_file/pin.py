@@ -13,16 +13,14 @@ import json
 import logging
 import os
 import secrets
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from smclient.state_folder import STATE_DIR, state_folder
 from smclient_file.errors import StoreForked, StoreRolledBack
 
 logger = logging.getLogger("smclient.file")
-
-STATE_DIR = "SMCLIENT_STATE_DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,16 @@ class Pins:
     """The pins of one user."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = (folder or state_folder()) / "pins"
-        if not self._folder.is_absolute():  # a user without a home, as some containers have
+        folder = folder or state_folder()
+        self._folder = None if folder is None else folder.absolute() / "pins"
+        if self._folder is None:
             logger.warning("there is no home folder and no %s: rollbacks go unnoticed", STATE_DIR)
 
     def get(self, store_id: str) -> Seen | None:
         """What was seen of a store, or ``None``. A broken pin is as none, and logged."""
-        path = self._path(store_id)
-        if not path.is_absolute():
+        if self._folder is None:
             return None
+        path = _path(self._folder, store_id)
         try:
             fields = json.loads(path.read_bytes())
             generation, mac = fields["generation"], fields["mac"]
@@ -61,12 +60,12 @@ class Pins:
     def advance(self, store_id: str, seen: Seen, *, back: bool = False) -> None:
         """Remember a generation, unless a higher one is remembered (or ``back`` is meant). That it
         cannot be written is logged: the store is safe, only the next rollback is not noticed."""
-        if not self._folder.is_absolute():
+        if self._folder is None:
             return
         known = self.get(store_id)
         if known == seen or (known is not None and known.generation > seen.generation and not back):
             return
-        path = self._path(store_id)
+        path = _path(self._folder, store_id)
         temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         content = json.dumps({"generation": seen.generation, "mac": seen.mac}).encode()
         try:
@@ -82,9 +81,6 @@ class Pins:
             with suppress(OSError):  # there may be none
                 temp.unlink()
 
-    def _path(self, store_id: str) -> Path:
-        return self._folder / f"{store_id}.json"
-
 
 class NoPins(Pins):
     """Nothing was seen, and nothing is remembered."""
@@ -95,6 +91,10 @@ class NoPins(Pins):
 
     def advance(self, store_id: str, seen: Seen, *, back: bool = False) -> None:
         """Nothing."""
+
+
+def _path(folder: Path, store_id: str) -> Path:
+    return folder / f"{store_id}.json"
 
 
 def check(store: str, found: Seen, pinned: Seen | None, expected: int | None) -> None:
@@ -132,16 +132,3 @@ def check(store: str, found: Seen, pinned: Seen | None, expected: int | None) ->
             part="generation",
             remedy="merge them with 'smclient file merge'; " + accept,
         )
-
-
-def state_folder() -> Path:
-    """Where this user's programs keep what is neither settings nor cache."""
-    named = os.environ.get(STATE_DIR)
-    if named:
-        return Path(named).absolute()
-    home = Path(os.path.expanduser("~"))
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "smclient"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "smclient"
-    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "smclient"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from smclient_embedded.errors import DecryptionFailure, EncryptionFailure
 from smclient_embedded.store import Sealed
 from smclient_file.crypto import TAG_BYTES, Place, SealBroken, StoreKeys
-from smclient_file.errors import FileStoreError, StoreLimitExceeded, StoreTampered
-from smclient_file.lines import OwnKey, own_sealed, value_of
+from smclient_file.errors import FileStoreError, StoreDamaged, StoreLimitExceeded, StoreTampered
+from smclient_file.lines import OwnKey, own_sealed, setting_of, setting_place, value_of
 
 MAX_VALUE = 65_536
 
@@ -85,6 +85,26 @@ def filed(store: str, keys: StoreKeys, epoch: int, sealed: Sealed, place: Place)
         ) from None
     value = keys.seal(plaintext, place, epoch)
     return own_sealed(place, OwnKey(keys.store_id, epoch, place.kind), value)
+
+
+def opened_setting(store: str, keys: StoreKeys, name: str, line: bytes) -> bytes:
+    """The value of a setting of the store. Raises ``StoreDamaged``."""
+    try:
+        _, epoch, value = setting_of(line)
+        return keys.open(value, setting_place(name), epoch)
+    except (SealBroken, ValueError):
+        raise setting_damaged(store, name) from None
+
+
+def setting_damaged(store: str, name: str) -> StoreDamaged:
+    """The error of a setting that does not open although the file as a whole is believed."""
+    return StoreDamaged(
+        store,
+        f"the setting {name!r} does not open, although the MAC fits: a faulty program with the key "
+        "wrote it",
+        part=f"setting {name}",
+        remedy="restore an older file",
+    )
 
 
 def _place(context: Mapping[str, str], kind: str) -> Place | None:

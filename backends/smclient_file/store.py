@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from smclient.clock import SYSTEM_CLOCK, Clock
 from smclient_embedded.store import Keyring, StoreError, Transaction
 from smclient_file import pin
 from smclient_file.crypto import StoreKeys
@@ -63,7 +62,6 @@ class FileStore:
         path: str | os.PathLike[str],
         credentials: Credentials | None = None,
         *,
-        clock: Clock = SYSTEM_CLOCK,
         expected_generation: int | None = None,
         accept_rollback: bool = False,
         lock_timeout: float = LOCK_TIMEOUT,
@@ -73,7 +71,6 @@ class FileStore:
     ) -> None:
         self.path = os.path.realpath(path)
         self._credentials = credentials or Credentials()
-        self._clock = clock
         self._expected = expected_generation
         self._accept_rollback = accept_rollback
         self._pins = NoPins() if private else pins or Pins()
@@ -86,6 +83,7 @@ class FileStore:
         self._new_locks()
         _all.add(self)
         self._current()
+        self._accept_rollback = False  # it was meant for the file that was found just now
 
     # --- Store ------------------------------------------------------------------------------------
 
@@ -104,9 +102,20 @@ class FileStore:
         return FileKeyring(self.path, self._keys_now)
 
     def close(self) -> None:
-        """Forget contents and keys. The store cannot be used again."""
-        self._closed = True
-        self._forget(wipe=True)
+        """Forget contents and keys. The store cannot be used again.
+
+        A write under way ends first. One that lasts longer than ``lock_timeout``, or in which this
+        is called, is refused when it would be committed.
+        """
+        threads = self._threads
+        ended = threads.acquire(self._lock_timeout)
+        try:
+            with self._loading:
+                self._closed = True
+                self._forget(wipe=ended)
+        finally:
+            if ended:
+                threads.release()
 
     # --- more than a Store ------------------------------------------------------------------------
 
@@ -142,6 +151,7 @@ class FileStore:
         if known is not None and read_signature(self.path, self._system) == known.signature:
             return known
         with self._loading:
+            self._must_be_open()  # a reader that waited for close() takes up no keys again
             known = self._generation
             if known is not None and read_signature(self.path, self._system) == known.signature:
                 return known
@@ -183,7 +193,7 @@ class FileStore:
             pin.check(self.path, seen, self._pins.get(store_id), self._expected)
         except StoreRolledBack:
             below = self._expected is not None and seen.generation < self._expected
-            if below or not self._accept_rollback or self._generation is not None:
+            if below or not self._accept_rollback:
                 raise
             back = True
         self._pins.advance(store_id, seen, back=back)
@@ -228,7 +238,7 @@ class FileStore:
         return self._current(), None
 
     def _commit(self, tx: FileTransaction) -> None:
-        entries, settings = tx.changes(self._clock.now())
+        entries, settings = tx.changes()
         base = tx.base
         if base is not None and (entries or settings):
             tables = base.tables.changed(entries, settings)
@@ -236,11 +246,12 @@ class FileStore:
         tx.publish()
 
     def _put(self, base: Generation, header: Header, keys: StoreKeys, tables: Tables) -> None:
-        """Write the next generation. If anything goes wrong the file is read anew on next use."""
+        """Write the next generation. If anything goes wrong, the signature says on next use
+        whether the file changed; the generation that is known stays until then."""
+        self._must_be_open()
         last = max(base.header.generation, header.generation)
         header = replace(header, generation=last + 1, prev_mac=base.mac)
         raw, mac = assemble(self.path, header, tables.blocks(), keys)
-        self._generation = None
         sweep(self.path)
         signature = write_file(self.path, raw, self._system)
         slot = base.slot if base.slot in header.slots else header.slots[0]

@@ -13,12 +13,10 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from smclient_embedded.store import Scope, SecretRecord, StoreConflict
+from smclient_embedded.store import Scope, SecretRecord, StoreConflict, stem_of
 from smclient_file.errors import StoreDamaged
 from smclient_file.lines import Content, content_of
 from smclient_file.slots import canonical
-
-SUFFIX = 7  # a hyphen and six characters
 
 _TEXT = rb'"((?:[^"\\]|\\.)*)"'
 _FIRST = re.compile(
@@ -114,7 +112,7 @@ class Tables:
             return
         del self.order[bisect_left(self.order, _written(arn))]
         self.names.pop(entry.name, None)
-        stem = arn[:-SUFFIX]
+        stem = stem_of(arn)
         rest = tuple(other for other in self.stems[stem] if other != arn)
         if rest:
             self.stems[stem] = rest
@@ -125,7 +123,7 @@ class Tables:
         before = self.entries.get(entry.arn)
         if before is None:
             insort(self.order, _written(entry.arn))
-            stem = entry.arn[:-SUFFIX]
+            stem = stem_of(entry.arn)
             self.stems[stem] = (*self.stems.get(stem, ()), entry.arn)
             self.next_sequence = max(self.next_sequence, entry.sequence + 1)
         elif before.name != entry.name and self.names.get(before.name) == entry.arn:
@@ -159,7 +157,7 @@ def tables_of(store: str, store_id: str, body: bytes) -> Tables:
             raise _damaged(store, f"two secrets have the name {name}")
         tables.entries[arn] = entry
         tables.order.append(raw_arn.decode())
-        stem = arn[:-SUFFIX]
+        stem = stem_of(arn)
         tables.stems[stem] = (*tables.stems.get(stem, ()), arn)
         if entry.sequence >= tables.next_sequence:
             tables.next_sequence = entry.sequence + 1

@@ -16,7 +16,7 @@ from smclient_embedded.store import (
 )
 from smclient_file.crypto import Place
 from smclient_file.errors import FileStoreError, StoreLimitExceeded
-from smclient_file.generation import Generation, prune, without_versions
+from smclient_file.generation import Generation, without_versions
 from smclient_file.lines import Content, VersionRow, setting_line, setting_place
 from smclient_file.seals import filed
 from smclient_file.tables import Entry, name_key
@@ -157,7 +157,7 @@ class FileTransaction(FileView):
         """What it was begun on, if anything was looked at."""
         return self._base
 
-    def changes(self, now: datetime) -> tuple[dict[str, Entry | None], dict[str, bytes]]:
+    def changes(self) -> tuple[dict[str, Entry | None], dict[str, bytes]]:
         """What became different: entries by ARN (``None``: gone) and lines of settings."""
         if self._base is None:
             return {}, {}
@@ -168,9 +168,8 @@ class FileTransaction(FileView):
                 if before is not None:
                     entries[arn] = None
                 continue
-            pruned = prune(content, now)
             try:
-                entry = Entry.of(self._store, self._base.header.store_id, pruned)
+                entry = Entry.of(self._store, self._base.header.store_id, content)
             except ValueError as error:
                 raise FileStoreError(
                     self._store, f"{arn} cannot be kept: {error}", part=f"secret {arn}"

@@ -6,6 +6,7 @@ import base64
 import os
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +25,8 @@ from smclient_file.errors import (
 from smclient_file.format import Header
 from smclient_file.kdf import KdfRefused
 from smclient_file.slots import KEY_FILE, KEYRING, KMS, PASSPHRASE, Slot, SlotHead, head, unpacked
-from smclient_file.system import flag, open_to_others
+from smclient_file.system import flag, open_to_others, this_system
+from smclient_file.write import write_all
 
 PASSPHRASE_VARIABLE = "SMCLIENT_PASSPHRASE"  # noqa: S105  a name, not a passphrase
 KEY_FILE_VARIABLE = "SMCLIENT_KEY_FILE"
@@ -35,9 +37,9 @@ KEYRING_SERVICE = "smclient-file"
 class Credentials:
     """What a user opens a store with. Hides itself.
 
-    A key file goes before a passphrase, both before the system keyring and KMS, which are asked
-    only where the store has a slot for them and nothing else was given. ``None`` means: see the
-    environment, each time anew.
+    What was given goes before the environment, which is seen each time anew; a key file goes before
+    a passphrase, both before the system keyring and KMS, which are asked only where the store has a
+    slot for them and nothing else was given.
     """
 
     passphrase: str | None = field(default=None, repr=False)
@@ -50,7 +52,12 @@ class Credentials:
         return self.passphrase or self._variable(PASSPHRASE_VARIABLE)
 
     def get_key_file(self) -> Path | None:
-        """The key file, if one is named."""
+        """The key file, if one is named: one that was given, or that of the environment where no
+        passphrase was given."""
+        return self.key_file if self.passphrase else self.any_key_file()
+
+    def any_key_file(self) -> Path | None:
+        """The same; that of the environment even beside a passphrase that was given."""
         named = self._variable(KEY_FILE_VARIABLE)
         return self.key_file or (Path(named) if named else None)
 
@@ -72,7 +79,7 @@ def unlock(store: str, header: Header, given: Credentials) -> tuple[StoreKeys, S
     if key_file is not None and (slots[KEY_FILE] or given.key_file is not None):
         material = read_key_file(key_file)
         return _try(store, header, slots[KEY_FILE], lambda _: material, f"the key file {key_file}")
-    if passphrase is not None and slots[PASSPHRASE]:
+    if passphrase is not None and (slots[PASSPHRASE] or given.passphrase):
         derive = _deriver(store, passphrase)
         return _try(store, header, slots[PASSPHRASE], derive, "the passphrase")
     if slots[KEYRING]:
@@ -131,8 +138,8 @@ def _try(
 
 
 def material_of(store: str, header: Header, slot: Slot, given: Credentials) -> bytes | None:
-    """The material of one slot, if what was given has it."""
-    key_file, passphrase = given.get_key_file(), given.get_passphrase()
+    """The material of one slot, if what was given or the environment has it."""
+    key_file, passphrase = given.any_key_file(), given.get_passphrase()
     try:
         if slot.head.kind == PASSPHRASE:
             material = _deriver(store, passphrase)(slot) if passphrase is not None else b""
@@ -210,12 +217,7 @@ def make_key_file(path: Path, *, even_in_git: bool = False) -> bytes:
     material = os.urandom(KEY_BYTES)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flag("O_CLOEXEC") | flag("O_BINARY")
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            os.write(descriptor, material)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _fill_key_file(path, os.open(path, flags, 0o600), material)
     except FileExistsError:
         raise StoreExists(path, "there is a file already", part="key file") from None
     except OSError as error:
@@ -223,6 +225,22 @@ def make_key_file(path: Path, *, even_in_git: bool = False) -> bytes:
             path, f"the key file cannot be written: {error.strerror}", part="key file"
         ) from error
     return material
+
+
+def _fill_key_file(path: Path, descriptor: int, material: bytes) -> None:
+    """Bring the key and its name to the disk; what is not whole goes."""
+    system = this_system()
+    try:
+        try:
+            write_all(descriptor, material)
+            system.flush(descriptor)
+        finally:
+            os.close(descriptor)
+        system.flush_folder(os.path.dirname(os.path.abspath(path)))
+    except BaseException:
+        with suppress(OSError):  # the error that is on its way says more
+            os.unlink(path)
+        raise
 
 
 def git_tree(path: Path) -> Path | None:

@@ -18,14 +18,14 @@ from smclient_embedded.store import (
     SecretRecord,
     StoreError,
     VersionRecord,
+    stem_of,
 )
 from smclient_embedded.store.audit_pages import page_of_trail
 from smclient_embedded.store.memory import sort_key
 from smclient_file.generation import Generation, Memory
-from smclient_file.lines import Content, setting_of, setting_place
-from smclient_file.tables import SUFFIX, Tables, name_in
-
-MAX_NAME = 512
+from smclient_file.lines import Content
+from smclient_file.seals import opened_setting
+from smclient_file.tables import Tables, name_in
 
 
 class FileView:
@@ -69,7 +69,7 @@ class FileView:
 
     def secrets_with_stem(self, stem: str) -> Sequence[SecretRecord]:
         arns = dict.fromkeys(self._tables.stems.get(stem, ()))
-        arns.update((arn, None) for arn in self._changes if arn[:-SUFFIX] == stem)
+        arns.update((arn, None) for arn in self._changes if stem_of(arn) == stem)
         contents = [content for content in map(self._content, arns) if content is not None]
         contents.sort(key=lambda content: content.sequence)
         return [self._shown(content.record) for content in contents]
@@ -174,8 +174,7 @@ class FileView:
         line = self._settings.get(name) or self._tables.settings.get(name)
         if line is None:
             return None
-        _, epoch, value = setting_of(line)
-        return self._generation().keys.open(value, setting_place(name), epoch)
+        return opened_setting(self._store, self._generation().keys, name, line)
 
     # --- inside -----------------------------------------------------------------------------------
 

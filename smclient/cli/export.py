@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import click
 
 from smclient.cli.dotenv import write_dotenv, write_json, write_shell, write_yaml
 from smclient.cli.environment import read_secrets
-from smclient.cli.options import backend_option
+from smclient.cli.options import backend_option, print_or_save
 from smclient.client import SecretsClient
 
 WRITERS = {"env": write_shell, "dotenv": write_dotenv, "json": write_json, "yaml": write_yaml}
@@ -40,14 +37,4 @@ def export(
     """
     with SecretsClient(backend) as client:
         found = read_secrets(client, secrets, upper=upper)
-    text = WRITERS["json" if as_json else form](found.variables)
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            os.chmod(output, 0o600)
-            file.write(text)
-    except OSError as error:
-        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from None
+    print_or_save(WRITERS["json" if as_json else form](found.variables), output)

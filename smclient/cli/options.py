@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -45,6 +46,20 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value not in (None, "", {}):
             click.echo(f"{name:<{width}}  {_cell(value)}")
+
+
+def print_or_save(text: str, output: str | None) -> None:
+    """On standard output, or into a file that is made readable to its owner only first."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            os.chmod(output, 0o600)
+            file.write(text)
+    except OSError as error:
+        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -202,7 +202,7 @@ def test_the_sdist_has_what_a_packager_needs(built: Built) -> None:
         "tests/data/rotation/schedules.json",
         "tests/packaging/test_packaging_wheel.py",
         "docs/architecture.md",
-        "examples/django/run.py",
+        "examples/django/start.py",
         "backends/smclient_aws/py.typed",
     ):
         assert name in shipped

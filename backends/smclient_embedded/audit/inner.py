@@ -7,6 +7,7 @@ that reaches a secret of another account is on record in both.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +20,7 @@ from smclient_embedded.audit.records import (
     event_time,
     user_identity,
 )
-from smclient_embedded.context import RequestContext
+from smclient_embedded.context import Principal, RequestContext
 from smclient_embedded.kms import KeyUse
 from smclient_embedded.store.records import AuditRecord, Scope
 
@@ -93,23 +94,35 @@ def _on_behalf(
     context: RequestContext, name: str, source: str, at: datetime, event_id: str
 ) -> dict[str, Any]:
     return {
-        "eventVersion": EVENT_VERSION,
-        "userIdentity": {**user_identity(context.principal), "invokedBy": SOURCE},
+        **_kept_members(context.principal, context.region),
         "eventTime": event_time(at),
         "eventSource": source,
         "eventName": name,
-        "awsRegion": context.region,
+        "eventID": event_id,
+    }
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept_members(principal: Principal, region: str) -> Mapping[str, Any]:
+    """All members in their order, those that differ from call to call without a value."""
+    return {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": {**user_identity(principal), "invokedBy": SOURCE},
+        "eventTime": None,
+        "eventSource": None,
+        "eventName": None,
+        "awsRegion": region,
         "sourceIPAddress": SOURCE,
         "userAgent": SOURCE,
         "requestParameters": None,
         "responseElements": None,
         "requestID": None,
-        "eventID": event_id,
+        "eventID": None,
         "readOnly": True,
         "eventType": "AwsApiCall",
         "managementEvent": True,
         "eventCategory": "Management",
-        "recipientAccountId": context.principal.account,
+        "recipientAccountId": principal.account,
     }
 
 

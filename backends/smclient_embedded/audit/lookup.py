@@ -14,7 +14,7 @@ from typing import Any
 from smclient_embedded.audit.records import SECRET_TYPE, SOURCE
 from smclient_embedded.errors import InvalidNextTokenException, ValidationException
 from smclient_embedded.store.ports import Transaction
-from smclient_embedded.store.records import AuditQuery, AuditRecord, Scope
+from smclient_embedded.store.records import AuditQuery, AuditRecord, Scope, stem_of
 
 ATTRIBUTES = {
     "EventId": "event_id",
@@ -272,8 +272,7 @@ def _identity(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _name_in(arn: str) -> str:
     """The name of the secret in an ARN, which ends in a hyphen and six characters."""
-    resource = arn.split(":", 6)[-1]
-    return resource[:-7] if ":secret:" in arn else resource
+    return (stem_of(arn) if ":secret:" in arn else arn).split(":", 6)[-1]
 
 
 def _truth(value: Any) -> bool:

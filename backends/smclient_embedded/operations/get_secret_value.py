@@ -17,6 +17,7 @@ def get_secret_value(context: RequestContext, deps: Deps, request: Request) -> d
         ResourceNotFoundException, InvalidRequestException, DecryptionFailure
     """
     secret = find_live_secret(context, deps, request["SecretId"])
-    version = find_version(deps, secret, request)
+    labels = deps.tx.labels(secret.arn)
+    version = find_version(deps, secret, labels, request)
     refuse_foreign_default_key(context, secret)
-    return read_value(deps, secret, version, deps.tx.labels(secret.arn))
+    return read_value(deps, secret, version, labels)

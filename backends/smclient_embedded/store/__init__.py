@@ -24,6 +24,7 @@ from smclient_embedded.store.records import (
     SecretQuery,
     SecretRecord,
     VersionRecord,
+    stem_of,
 )
 
 STORES = "smclient.stores"
@@ -109,4 +110,5 @@ __all__ = [
     "load_store",
     "open_postgres_store",
     "open_store",
+    "stem_of",
 ]

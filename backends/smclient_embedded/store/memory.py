@@ -23,9 +23,9 @@ from smclient_embedded.store.records import (
     SecretQuery,
     SecretRecord,
     VersionRecord,
+    stem_of,
 )
 
-SUFFIX = 7  # a hyphen and six characters
 KEPT_AUDIT = 100_000
 
 
@@ -129,7 +129,7 @@ class _MemoryTransaction:
         if before is None:
             self._set(self._t.sequence, record.arn, self._t.next_sequence)
             self._t.next_sequence += 1
-            stem = record.arn[:-SUFFIX]
+            stem = stem_of(record.arn)
             self._set(self._t.by_stem, stem, {**self._t.by_stem.get(stem, {}), record.arn: None})
         self._set(self._t.secrets, record.arn, record)
 
@@ -137,7 +137,7 @@ class _MemoryTransaction:
         record = self._t.secrets.get(arn)
         if record is None:
             return
-        stem = arn[:-SUFFIX]
+        stem = stem_of(arn)
         rest = {a: None for a in self._t.by_stem[stem] if a != arn}
         self._drop(self._t.by_stem, stem)
         if rest:

@@ -84,6 +84,11 @@ class CrossAccountPrimary:
     message: str | None = None
 
 
+def stem_of(arn: str) -> str:
+    """A secret's ARN without the hyphen and the six characters that AWS adds to its name."""
+    return arn[:-7]
+
+
 @dataclass(frozen=True, slots=True)
 class SecretRecord:
     """A secret without its values.

@@ -69,8 +69,8 @@ class SqlStore:
         self._wait = wait
         self._writer: int | None = None
         self._process = os.getpid()
-        self._closed = threading.Event()
-        self._reads = PointReads(engine, where, self._closed.is_set, reader)
+        self._is_closed = False
+        self._reads = PointReads(engine, where, reader)
         self._untrimmed = KEPT_AUDIT  # trim with the first record, whatever was left behind
 
     @classmethod
@@ -128,7 +128,7 @@ class SqlStore:
 
     def close(self) -> None:
         """Let go of the database. Transactions under way end well."""
-        self._closed.set()
+        self._is_closed = True
         if self._process == os.getpid():
             self._reads.close()
         self._engine.dispose(close=self._process == os.getpid())
@@ -175,7 +175,7 @@ class SqlStore:
                 connection.invalidate()
             raise
         finally:
-            if self._closed.is_set():  # its pool is gone
+            if self._is_closed:  # its pool is gone
                 connection.invalidate()
             connection.close()
 
@@ -197,7 +197,7 @@ class SqlStore:
         raise AssertionError
 
     def _check_usable(self) -> None:
-        if self._closed.is_set():
+        if self._is_closed:
             raise StoreError(f"{self._where} is closed")
         if self._process != os.getpid():
             raise StoreError(

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from smclient_embedded.store.ports import Transaction
-from smclient_embedded.store.sql_errors import translated
+from smclient_embedded.store.sql_errors import FAILURES, store_error
 from smclient_embedded.store.sql_schema import RESERVED, settings
 
 GENERATION = RESERVED + "generation"
@@ -99,42 +99,49 @@ class PointReads:
         self,
         engine: Engine,
         where: str,
-        is_closed: Callable[[], bool],
         make: Callable[[Connection], Reader] = SqliteReader,
     ) -> None:
         self._engine = engine
         self._where = where
-        self._is_closed = is_closed
         self._make = make
         self._idle: deque[Reader] = deque()
         self._lock = threading.Lock()
         self._kept: tuple[bytes | None, Kept] = (None, {})
+        self._is_closed = False
 
     def begin(self) -> tuple[Reader, Kept]:
         """A reader that sees one state of the store, and the records kept of that state. To be
         given to ``end`` or to ``discard``."""
-        with translated(self._where):
+        try:
             reader, generation = self._begun()
+        except FAILURES as error:
+            raise store_error(self._where, error) from None
         return reader, self._kept_at(generation)
 
     def end(self, reader: Reader) -> None:
         """End its snapshot."""
-        with translated(self._where):
-            try:
-                reader.end()
-            except BaseException:
-                discard(reader)
-                raise
+        try:
+            reader.end()
+        except FAILURES as error:
+            discard(reader)
+            raise store_error(self._where, error) from None
+        except BaseException:
+            discard(reader)
+            raise
         self._give_back(reader)
 
     def close(self) -> None:
-        """Let go of the idle readers. Those in use end well."""
+        """Let go of the readers. Those in use end well."""
+        self._is_closed = True
+        self._forget_idle()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _forget_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, deque()
         for reader in idle:
             discard(reader)
-
-    # --- inside -----------------------------------------------------------------------------------
 
     def _begun(self) -> tuple[Reader, bytes | None]:
         """A reader with its snapshot begun. One whose connection was lost while it was idle is
@@ -149,7 +156,7 @@ class PointReads:
         except BaseException:
             discard(reader)
             raise
-        self.close()
+        self._forget_idle()
         reader = self._make(self._engine.connect())
         try:
             return reader, reader.begin()
@@ -175,7 +182,7 @@ class PointReads:
 
     def _give_back(self, reader: Reader) -> None:
         with self._lock:
-            if len(self._idle) < _IDLE_READERS and not self._is_closed():
+            if len(self._idle) < _IDLE_READERS and not self._is_closed:
                 self._idle.append(reader)
                 return
         discard(reader)

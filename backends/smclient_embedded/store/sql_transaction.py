@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     CompoundSelect,
@@ -390,7 +391,7 @@ class SqlTransaction:
         try:
             for first in range(0, len(records), AUDIT_ROWS_AT_ONCE):
                 some = records[first : first + AUDIT_ROWS_AT_ONCE]
-                columns = tuple(column for record in some for column in audit_row(record))
+                columns = tuple(chain.from_iterable(map(audit_row, some)))
                 self._connection.exec_driver_sql(append_audit_in_sqlite(len(some)), columns)
         except (SQLAlchemyError, UnicodeEncodeError) as error:
             raise store_error(self._store, error) from None
@@ -428,12 +429,13 @@ class SqlTransaction:
         if self._kept is None:
             return make(self._rows(statement, parameters))
         asked = (statement, *parameters.values())
-        found = self._kept.get(asked, self)
-        if found is self:
-            found = make(self._rows(statement, parameters))
-            if not (isinstance(found, VersionRecord) and _is_large(found)):
-                self._kept[asked] = found
-        return cast(R, found)
+        known: R | SqlTransaction = self._kept.get(asked, self)
+        if not isinstance(known, SqlTransaction):
+            return known
+        found = make(self._rows(statement, parameters))
+        if not (isinstance(found, VersionRecord) and _is_large(found)):
+            self._kept[asked] = found
+        return found
 
     def _change(
         self,

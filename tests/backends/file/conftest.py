@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from smclient.state_folder import STATE_DIR
 from smclient_embedded.store import Scope
 from smclient_file import Credentials, FileStore, create, first_slot, new_store_id
 from smclient_file.kdf import ARGON2ID, LOWEST, Kdf
-from smclient_file.pin import STATE_DIR
 from smclient_file.unlock import (
     KEY_FILE_VARIABLE,
     PASSPHRASE_VARIABLE,

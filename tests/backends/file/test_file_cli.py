@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,19 @@ def test_keys_are_added_and_removed_without_touching_values(
     )
 
 
+def test_a_passphrase_on_the_command_line_makes_its_slot(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key file in the environment is not meant then, and not made."""
+    monkeypatch.setenv("SMCLIENT_KEY_FILE", str(tmp_path / "k.key"))
+    Path("p").write_text("a passphrase that is long enough\n")
+    made = shape(run("init", "s.sms", "--passphrase", "@p", "--force", "--json"))
+    assert ([slot["kind"] for slot in made["slots"]], made["key_file"]) == (["passphrase"], None)
+    assert not Path("k.key").exists()
+    run("put", "s.sms", "app/key", "--passphrase", "@p", stdin=VALUE)
+    assert run("get", "s.sms", "app/key", "--passphrase", "@p").stdout == VALUE + "\n"
+
+
 def test_rekey_rewraps_reencrypts_and_rotates(run: Run, store: Path) -> None:
     """Values stay readable; ciphertexts change only where that is asked for."""
 
@@ -200,6 +214,26 @@ def test_edit(run: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "unchanged" in run("edit", "s.sms", "app/key").stdout
     monkeypatch.setenv("EDITOR", f"{sys.executable} -c 'raise SystemExit(3)'")
     assert "nothing was changed" in run("edit", "s.sms", "app/key", code=1).stderr
+
+
+@pytest.mark.parametrize("ends", [0, 3])
+def test_an_editor_that_leaves_no_text(
+    run: Run, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int
+) -> None:
+    """What it left is overwritten all the same, here seen by another link, and nothing told."""
+    script, is_folder = Path("editor.py"), os.path.isdir
+    script.write_text(
+        "import os, sys; open(sys.argv[1], 'ab').write(b'\\xff')\n"
+        f"os.link(sys.argv[1], {str(tmp_path / 'link')!r}); raise SystemExit({ends})\n"
+    )
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {script.resolve()}")
+    monkeypatch.setattr(os.path, "isdir", lambda path: path != "/dev/shm" and is_folder(path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    told = run("edit", "s.sms", "app/key", code=1)
+    assert "nothing was changed" in told.stderr
+    assert VALUE not in told.output
+    assert Path("link").read_bytes() == bytes(len(VALUE) + 2)
+    assert run("get", "s.sms", "app/key").stdout == VALUE + "\n"
 
 
 def test_an_older_file_needs_a_word(run: Run, store: Path) -> None:

@@ -8,13 +8,14 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smclient_file import FileStore
+from smclient_file import Credentials, FileStore
 from smclient_file.errors import (
     FileStoreError,
     StoreDurabilityUnknown,
@@ -24,6 +25,7 @@ from smclient_file.errors import (
     StoreReadOnly,
     StoreWriteFailed,
 )
+from smclient_file.kdf import Kdf
 from tests.backends.file.helpers_file import CANARY, arn, fork, put, sample, value, wait
 
 Make = Callable[..., Path]
@@ -303,3 +305,51 @@ def test_temps_of_other_stores_stay(path: Path, open_file: Open) -> None:
     put(open_file(path), "app/db", "new", "v3")
     assert not own.exists()
     assert all(other.exists() for other in others)
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+def test_a_write_that_failed_leaves_the_keys_at_hand(
+    path: Path, key_file: Path, open_file: Open, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What opened the store may be gone meanwhile, as a passphrase that was typed; reading and
+    writing go on, and no derivation runs again."""
+    store = open_file(path)
+    key_file.unlink()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    real = os.open
+
+    def refuse_new(name: Any, flags: int, *more: Any, **named: Any) -> int:
+        return refuse() if str(name).endswith(".tmp") else real(name, flags, *more, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, call, refuse_new if call == "open" else refuse)
+        with pytest.raises(StoreWriteFailed):
+            put(store, "app/db", "new", "v3")
+    assert value(store, "app/key") == CANARY.encode()
+    put(store, "app/db", "newer", "v4")
+    assert value(store, "app/db") == b"newer"
+
+
+def test_readers_during_a_write_derive_no_key(
+    make_file: Make, open_file: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have the generation before, until the new one is in place."""
+    path = make_file("passphrase")
+    store = FileStore(path, Credentials(passphrase="passphrase"))
+    put(store, "app/db", "first")
+    real, derived, seen = os.replace, [], []
+
+    def replace(source: Any, target: Any) -> None:
+        if str(target) == str(path):  # and no pin
+            with ThreadPoolExecutor(1) as pool:
+                seen.append(pool.submit(value, store, "app/db").result(timeout=10))
+        real(source, target)
+
+    monkeypatch.setattr(Kdf, "_derive", lambda *_: derived.append(1))
+    monkeypatch.setattr(os, "replace", replace)
+    put(store, "app/db", "second", "v2")
+    assert (seen, derived) == ([b"first"], [])
+    assert value(store, "app/db") == b"second"

@@ -8,19 +8,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from smclient_embedded.store import Replica, RotationSettings
 from smclient_file import Credentials, FileStore, merging
 from smclient_file.admin import add_slot, rekey, remove_slot, verify
 from smclient_file.errors import FileStoreError, MergeConflict
 from smclient_file.kdf import Kdf
 from smclient_file.slots import passphrase_head
-from tests.backends.file.helpers_file import arn, put, sample, value
+from tests.backends.file.helpers_file import NOW, arn, put, sample, value
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
+LATER = NOW + timedelta(days=7)
 SMCLIENT = Path(sys.executable).with_name("smclient")
 
 
@@ -134,6 +138,59 @@ def test_one_name_made_on_both_sides_is_a_conflict(sides: Sides) -> None:
     with pytest.raises(MergeConflict, match="same: made on both sides"):
         sides.merge()
     assert value(sides.merge("ours"), "same") == b"of ours"
+
+
+def change(store: FileStore, of: str, **fields: Any) -> None:
+    """Set fields of a secret."""
+    with store.transaction(write=True) as tx:
+        secret = tx.secret(arn(of))
+        assert secret is not None
+        tx.put_secret(replace(secret, **fields))
+
+
+@pytest.mark.parametrize("prefer", ["ours", "theirs"])
+@pytest.mark.parametrize(
+    ("field", "ours", "theirs", "what"),
+    [
+        ("description", "one", "two", "description"),
+        ("kms_key_id", "alias/one", "alias/two", "KMS key"),
+        ("name", "same/one", "same/two", "name"),
+        ("owning_service", "one", "two", "owner"),
+        ("secret_type", "one", "two", "type"),
+        ("tags", (("team", "one"),), (("team", "two"),), "tag team"),
+        ("policies", {"ResourcePolicy": "1"}, {"ResourcePolicy": "2"}, "policy ResourcePolicy"),
+        ("rotation", RotationSettings(True, "one"), RotationSettings(True, "two"), "rotation"),
+        ("delete_after", NOW, LATER, "deletion"),
+        ("replicas", (Replica("one"),), (Replica("two"),), "replicas"),
+    ],
+)
+def test_one_arn_made_on_both_sides_conflicts_where_it_differs(
+    sides: Sides, field: str, ours: object, theirs: object, what: str, prefer: merging.Prefer
+) -> None:
+    """As after an import with its ARNs on two branches: there is nothing that both came from."""
+    for path, side, made in ((sides.ours, "ours", ours), (sides.theirs, "theirs", theirs)):
+        put(sides.open(path), "same", "a value", version=f"v-{side}", labels=())
+        change(sides.open(path), "same", **{field: made})
+    with pytest.raises(MergeConflict, match=f"secret same.*: {what}"):
+        sides.merge()
+    with sides.merge(prefer).transaction(write=False) as tx:
+        secret = tx.secret(arn("same"))
+        assert {v.version_id for v in tx.versions(arn("same"))} == {"v-ours", "v-theirs"}
+    assert getattr(secret, field) == (ours if prefer == "ours" else theirs)
+
+
+def test_one_arn_made_on_both_sides_is_put_together_where_it_can_be(sides: Sides) -> None:
+    """What only one side said is taken; a value that both sealed is one."""
+    for path, tags in ((sides.ours, (("a", "1"),)), (sides.theirs, (("b", "2"),))):
+        put(sides.open(path), "same", "one value", tags=tags)
+    change(sides.open(sides.theirs), "same", description="of theirs")
+    merged = sides.merge()
+    assert value(merged, "same") == b"one value"
+    with merged.transaction(write=False) as tx:
+        secret = tx.secret(arn("same"))
+    assert secret is not None
+    assert secret.description == "of theirs"
+    assert secret.tags == (("a", "1"), ("b", "2"))
 
 
 @pytest.mark.parametrize("by_ours", [True, False])

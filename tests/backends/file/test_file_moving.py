@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
+from smclient import SecretsClient
 from smclient.cli.root import root
 from smclient.errors import ResourceNotFoundError
 from smclient_file import moving
@@ -24,12 +25,14 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs ``smclient file …`` on ``s.sms``, which is there and empty."""
+    """Runs ``smclient file …`` on a store, without a word ``s.sms``, which is there and empty."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMCLIENT_KEY_FILE", str(tmp_path / "k.key"))
 
-    def run(verb: str, *arguments: str, stdin: str = "", code: int = 0) -> Result:
-        command = ["file", verb, "s.sms", *arguments]
+    def run(
+        verb: str, *arguments: str, stdin: str = "", code: int = 0, store: str = "s.sms"
+    ) -> Result:
+        command = ["file", verb, store, *arguments]
         result = CliRunner().invoke(root, command, input=stdin)
         assert result.exit_code == code, result.output + repr(result.exception)
         assert CANARY not in result.stderr
@@ -130,6 +133,37 @@ def test_back_to_aws_with_a_plan(run: Run, aws: Any) -> None:
     assert aws.describe_secret(SecretId="made/here")["Tags"] == [{"Key": "x", "Value": "y"}]
     again = shape(run("export", "--to", "aws", "--yes", "--json"))["plan"]
     assert {step["action"] for step in again} == {"unchanged"}
+
+
+def test_an_export_after_the_other_side_moved_on(run: Run) -> None:
+    """The value of an older version there becomes current again: neither its id nor its token
+    makes the write an empty one. Twice is once."""
+    run("init", store="there.sms")
+    there = ("--to", "aws", "--backend", "file:there.sms", "--yes")
+    run("put", "app/db", stdin="ours")
+    run("export", *there)
+    run("put", "app/db", stdin="of theirs", store="there.sms")
+    assert "update     app/db" in run("export", *there).stdout
+    assert run("get", "app/db", store="there.sms").stdout == "ours\n"
+    previous = run("get", "app/db", "--stage", "AWSPREVIOUS", store="there.sms").stdout
+    assert previous == "of theirs\n"
+    assert "unchanged  app/db" in run("export", *there).stdout
+
+
+@pytest.mark.parametrize(("text", "versions"), [("kept", 1), ("other", 2)])
+def test_what_is_marked_for_deletion_is_restored(run: Run, text: str, versions: int) -> None:
+    """By an import of the same value too, which makes no version then."""
+    run("put", "app/db", stdin="kept")
+    with SecretsClient("file:s.sms") as client:
+        client.call("DeleteSecret", SecretId="app/db", RecoveryWindowInDays=7)
+    dump = json.dumps({"secrets": [{"name": "app/db", "value": text}]})
+    into = ("-", "--from", "json", "--yes")
+    assert "update     app/db" in run("import", *into, stdin=dump).stdout
+    assert run("get", "app/db").stdout == text + "\n"
+    assert shape(run("verify", "--json"))["versions"] == versions
+    assert "unchanged  app/db" in run("import", *into, stdin=dump).stdout
+    with SecretsClient("file:s.sms") as client:
+        assert "DeletedDate" not in client.call("DescribeSecret", SecretId="app/db")
 
 
 def test_json_out_and_in_again(run: Run, tmp_path: Path) -> None:

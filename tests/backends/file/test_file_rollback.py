@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from smclient_file import FileStore
-from smclient_file.errors import StoreForked, StoreRolledBack
-from tests.backends.file.helpers_file import CANARY, arn, header, put, sample, value
+from smclient_file.errors import StoreForked, StoreRolledBack, StoreWriteFailed
+from tests.backends.file.helpers_file import CANARY, arn, fork, header, put, sample, value, wait
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
@@ -90,3 +92,27 @@ def test_a_state_folder_that_takes_nothing_is_said_and_survived(
     put(open_file(path), "app/db", "third", "v3")
     assert "cannot be written" in caplog.text
     assert value(open_file(path), "app/db") == b"third"
+
+
+def test_accepting_a_rollback_is_for_the_opening_alone(path: Path, open_file: Open) -> None:
+    """Neither a write that failed nor a fork makes a store open once more."""
+    store = open_file(path, accept_rollback=True)
+    old = path.read_bytes()
+    put(store, "app/db", "third", "v3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", _refusing)
+        with pytest.raises(StoreWriteFailed):
+            put(store, "app/db", "fourth", "v4")
+    path.write_bytes(old)
+    with pytest.raises(StoreRolledBack):
+        value(store, "app/db")
+
+    def work() -> None:
+        with pytest.raises(StoreRolledBack):
+            value(store, "app/db")
+
+    assert wait(fork(work)) == 0
+
+
+def _refusing(*_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")

@@ -19,6 +19,8 @@ from smclient.errors import (
 )
 from smclient.testing import FakeClock
 from smclient_embedded import EmbeddedService
+from smclient_embedded.quotas import Quotas
+from smclient_file import Credentials, FileStore
 from smclient_file.errors import StoreLocked, StoreMissing, StoreRolledBack
 from smclient_file.unlock import PASSPHRASE_VARIABLE
 from tests.backends.file.helpers_file import CANARY, header
@@ -130,6 +132,31 @@ def test_a_rotation_survives_the_end_of_the_process(url: str, clock: FakeClock) 
         clock.advance(timedelta(days=31).total_seconds())
         assert len(service.run_due().rotated) == 1
     assert b'"t":"job"' not in path_of(url).read_bytes()
+
+
+def test_how_many_versions_are_kept_is_the_services_quota(
+    url: str, key_file: Path, clock: FakeClock
+) -> None:
+    """No other number, and each that goes is on record."""
+    with EmbeddedService(url, clock=clock, quotas=Quotas(versions=103)) as service:
+        client = service.client()
+        arn = client.create_secret(Name="a", SecretString="0")["ARN"]
+        given = Credentials(key_file=key_file)
+
+        def versions() -> set[str]:
+            with FileStore(path_of(url), given).transaction(write=False) as tx:
+                return {version.version_id for version in tx.versions(arn)}
+
+        for number in range(102):
+            clock.advance(hours=1)
+            client.put_secret_value(SecretId="a", SecretString=f"{number}")
+        before = versions()
+        assert len(before) == 103
+        last = client.put_secret_value(SecretId="a", SecretString="last")["VersionId"]
+        (gone,) = before - versions()
+        assert versions() == before - {gone} | {last}
+        (event,) = service.audit.lookup(event_name="SecretVersionDeletion")
+    assert gone in json.dumps(event)
 
 
 def test_policies_and_replicas_are_in_the_file(url: str) -> None:

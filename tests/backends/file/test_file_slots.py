@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives.kdf import argon2
 from moto import mock_aws
 
 from smclient_file import Credentials, FileStore, create, first_slot, new_store_id
-from smclient_file.admin import add_slot, rekey, remove_slot
+from smclient_file.admin import add_slot, left_behind, rekey, remove_slot
 from smclient_file.crypto import Place, SealBroken, StoreKeys
 from smclient_file.errors import (
     FileStoreError,
@@ -32,6 +34,7 @@ from smclient_file.errors import (
 from smclient_file.kdf import ARGON2ID, BOUNDS, DEFAULTS, LOWEST, PBKDF2, SCRYPT, Kdf, KdfRefused
 from smclient_file.slots import canonical, head, passphrase_head
 from smclient_file.unlock import (
+    KEY_FILE_VARIABLE,
     PASSPHRASE_VARIABLE,
     make_key_file,
     make_keyring_slot,
@@ -119,6 +122,37 @@ def test_the_environment_has_the_passphrase(make_file: Make, monkeypatch: Any) -
         FileStore(path, NOTHING)
 
 
+def test_a_passphrase_that_was_given_goes_before_the_environment(
+    make_file: Make, key_file: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be there a key file, another one, or none at its path; a key file that was given too."""
+    locked, given = make_file("passphrase"), Credentials(passphrase="passphrase")
+    store = FileStore(locked, given)
+    add_slot(store, lambda keys: first_slot("x", keys, Credentials(key_file=key_file)))
+    for named in (key_file, key_file.with_name("none")):
+        monkeypatch.setenv(KEY_FILE_VARIABLE, str(named))
+        assert FileStore(locked, given).generation().slot.head.kind == "passphrase"
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key_file))
+    for path_of_it, word in ((locked, "wrong"), (path, "of no slot")):
+        with pytest.raises(WrongKey, match="the passphrase"):
+            FileStore(path_of_it, Credentials(passphrase=word))
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "wrong")
+    assert value(FileStore(path, Credentials(key_file=key_file)), "app/key") == CANARY.encode()
+
+
+def test_a_new_root_key_takes_along_every_key_at_hand(
+    make_file: Make, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one in the environment too, beside a passphrase that was given."""
+    path, given = make_file("passphrase"), Credentials(passphrase="passphrase")
+    store = FileStore(path, given)
+    add_slot(store, lambda keys: first_slot("x", keys, Credentials(key_file=key_file)))
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key_file))
+    assert left_behind(store, given) == ()
+    assert rekey(store, given, rotate_root=True) == ()
+    FileStore(path, Credentials(key_file=key_file))
+
+
 def test_several_slots_at_once(path: Path, open_file: Open, cheap: Callable[[], Kdf]) -> None:
     """Two passphrases and the key file; each opens, and none after it was removed."""
     store, ids = open_file(path), {}
@@ -203,6 +237,40 @@ def test_what_is_no_key_file(path: Path, tmp_path: Path) -> None:
         make_key_file(other, even_in_git=True)
     with pytest.raises(KeyUnavailable):
         make_key_file(tmp_path / "none" / "key", even_in_git=True)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "close"])
+def test_a_key_file_that_cannot_be_written_whole_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Half a key would be taken for the key by the next command."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(KeyUnavailable, match="No space left"):
+            make_key_file(tmp_path / "new.key", even_in_git=True)
+    assert list(tmp_path.iterdir()) == []
+    make_key_file(tmp_path / "new.key", even_in_git=True)
+
+
+def test_a_key_file_is_written_whole_and_its_folder_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few bytes the system takes; a key that a power cut takes away opens nothing."""
+    write, flush, flushed = os.write, os.fsync, []
+    monkeypatch.setattr(os, "write", lambda descriptor, raw: write(descriptor, bytes(raw)[:5]))
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    made = make_key_file(tmp_path / "new.key", even_in_git=True)
+    assert read_key_file(tmp_path / "new.key") == made
+    assert flushed == [False, True]
 
 
 def test_a_key_file_for_a_store_that_has_no_such_slot(make_file: Make, key_file: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smclient_file import FileStore, pin, system
+from smclient_file import FileStore, system
 from smclient_file.errors import StoreBusy, StoreDurabilityUnknown, StoreWriteFailed
 from smclient_file.lock import FileLock
 from smclient_file.system import MacOs, Posix, Windows
@@ -148,33 +148,6 @@ def test_the_system_is_chosen_by_platform(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setitem(__import__("sys").modules, "msvcrt", Msvcrt())
     assert type(system.this_system()) is Windows
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "where"),
-    [
-        ("linux", {}, ".local/state/smclient"),
-        ("linux", {"XDG_STATE_HOME": "/x"}, "/x/smclient"),
-        ("darwin", {}, "Library/Application Support/smclient"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/smclient"),
-        ("win32", {}, "AppData/Local/smclient"),
-        ("linux", {"SMCLIENT_STATE_DIR": "/named"}, "/named"),
-    ],
-)
-def test_where_pins_are(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    platform: str,
-    variables: dict[str, str],
-    where: str,
-) -> None:
-    for name in ("SMCLIENT_STATE_DIR", "XDG_STATE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("sys.platform", platform)
-    for name, text in variables.items():
-        monkeypatch.setenv(name, text)
-    assert pin.state_folder() == tmp_path / where
 
 
 def test_a_user_without_a_home(

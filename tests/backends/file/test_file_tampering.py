@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smclient_file import Credentials, FileStore
-from smclient_file.crypto import FORMAT
+from smclient_file.admin import rekey
+from smclient_file.crypto import FORMAT, Place, StoreKeys
 from smclient_file.errors import (
     FileStoreError,
     KdfParametersRefused,
@@ -25,9 +27,14 @@ from smclient_file.errors import (
     StoreTruncated,
     WrongKey,
 )
+from smclient_file.format import Header
+from smclient_file.generation import Generation
 from smclient_file.kdf import ARGON2ID, BOUNDS
+from smclient_file.lines import OwnKey, own_sealed, setting_line, setting_place
+from smclient_file.merging import merge
 from smclient_file.slots import canonical
-from tests.backends.file.helpers_file import CANARY, header, lines, sample, value
+from smclient_file.tables import Entry, Tables
+from tests.backends.file.helpers_file import CANARY, arn, header, lines, sample, value
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
@@ -354,3 +361,54 @@ def test_a_member_twice_is_refused(path: Path, open_file: Open) -> None:
 
 def _never(*_: object) -> bytes:
     raise AssertionError("a key was derived")
+
+
+def test_a_setting_that_does_not_open_is_named(path: Path, open_file: Open) -> None:
+    """Sealed for another name, by a faulty program with the key: the MAC fits."""
+    store = open_file(path)
+
+    def change(base: Generation) -> tuple[Header, StoreKeys, Tables]:
+        sealed = base.keys.seal(CANARY.encode(), setting_place("other"), base.header.epoch)
+        line = setting_line("name", base.header.epoch, sealed)
+        return base.header, base.keys, base.tables.changed({}, {"name": line})
+
+    store.rewrite(change)
+    raw, here = path.read_bytes(), store.generation()
+    nothing = Credentials(environment=False)
+    for work in (
+        lambda: settings_of(store),
+        lambda: rekey(store, nothing),
+        lambda: rekey(store, nothing, reencrypt=True),
+        lambda: store.rewrite(lambda ours: merge(store.path, here, ours, here)),
+    ):
+        with pytest.raises(StoreDamaged, match="the setting 'name' does not open") as caught:
+            work()
+        assert caught.value.part == "setting name"
+        assert CANARY not in str(caught.value)
+    assert path.read_bytes() == raw
+
+
+def settings_of(store: FileStore) -> Mapping[str, bytes]:
+    with store.transaction(write=False) as tx:
+        return tx.settings()
+
+
+def test_a_value_that_does_not_open_is_named_by_a_merge(path: Path, open_file: Open) -> None:
+    """Where both sides sealed one version anew, and their values have to be compared."""
+    store = open_file(path)
+    ours = store.generation()
+    place = Place(arn("app/db"), "v1", "string")
+
+    def change(base: Generation) -> tuple[Header, StoreKeys, Tables]:
+        content = base.tables.entries[place.arn].content()
+        row = content.versions["v1"]
+        sealed = base.keys.seal(b"x", replace(place, version_id="v2"), base.header.epoch)
+        own = own_sealed(place, OwnKey(base.header.store_id, base.header.epoch, "string"), sealed)
+        versions = {**content.versions, "v1": replace(row, record=replace(row.record, sealed=own))}
+        entry = Entry.of(store.path, base.header.store_id, replace(content, versions=versions))
+        return base.header, base.keys, base.tables.changed({place.arn: entry}, {})
+
+    store.rewrite(change)
+    with pytest.raises(StoreDamaged, match="does not open") as caught:
+        merge(store.path, None, ours, store.generation())
+    assert caught.value.part == f"secret {place.arn}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import psutil
 import pytest
 from botocore.exceptions import ClientError, SSLError
 from cryptography import x509
 
 from smclient.errors import ConfigError
+from smclient_embedded import EmbeddedService, serve_cli
 from smclient_embedded.http.tls import tls_files
 from tests.backends.embedded.http.served import (
     ACCESS_KEY,
@@ -207,6 +210,22 @@ def test_without_json_the_last_line_is_the_endpoint(tmp_path: Path) -> None:
     assert process.wait(20) == 0
     assert process.stdout.read() == ""
     process.stdout.close()
+
+
+@pytest.mark.parametrize("variable", ["XDG_STATE_HOME", "SMCLIENT_STATE_DIR"])
+def test_where_keys_are_kept_is_where_the_user_keeps_such_things(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    for name in ("XDG_STATE_HOME", "SMCLIENT_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    folder = tmp_path / "smclient" if variable.startswith("XDG") else tmp_path
+    with EmbeddedService() as service:
+        assert serve_cli._default_key_file(service) == folder / "access-key"
+        monkeypatch.delenv(variable)
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+        with pytest.raises(click.UsageError, match="no home folder.*SMCLIENT_STATE_DIR"):
+            serve_cli._default_key_file(service)
 
 
 def failed(tmp_path: Path, *arguments: str, code: int, **environment: str) -> str:
