@@ -125,12 +125,12 @@ class Tables:
             insort(self.order, _written(entry.arn))
             stem = stem_of(entry.arn)
             self.stems[stem] = (*self.stems.get(stem, ()), entry.arn)
-            self.next_sequence = max(self.next_sequence, entry.sequence + 1)
         elif before.name != entry.name and self.names.get(before.name) == entry.arn:
             del self.names[before.name]
         if self.names.setdefault(entry.name, entry.arn) != entry.arn:
             raise StoreConflict(f"{entry.name[2]} is the name of {self.names[entry.name]} already")
         self.entries[entry.arn] = entry
+        self.next_sequence = max(self.next_sequence, entry.sequence + 1)
 
 
 def tables_of(store: str, store_id: str, body: bytes) -> Tables:

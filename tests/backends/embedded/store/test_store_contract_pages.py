@@ -58,6 +58,17 @@ class PagesContract(StoreContract):
             query = SecretQuery(sort_by=order, descending=down, limit=limit)
             assert names(tx, query) == [secret.name for secret in wanted]
 
+    def test_who_is_removed_and_made_anew_is_the_last(self, store: Store) -> None:
+        """Also if both happen in one transaction; who comes next is behind."""
+        first, second, third = a_secret("z"), a_secret("y"), a_secret("x")
+        put(store, first, second)
+        with store.transaction(write=True) as tx:
+            tx.remove_secret(first.arn)
+            tx.put_secret(first)
+        put(store, third)
+        with store.transaction(write=False) as tx:
+            assert names(tx, SecretQuery(limit=10)) == ["y", "z", "x"]
+
     @pytest.mark.parametrize(("order", "down"), BOTH_WAYS)
     def test_a_page_continues_after_inserts_and_removals(
         self, store: Store, order: Any, down: bool
