@@ -240,7 +240,11 @@ class SecretsClient:
     def lazy(self, reference: str) -> LazySecret:
         """A value read anew at each use. The reference is checked now, the secret is read later."""
         parsed = references.parse(reference)
-        return LazySecret(str(parsed), lambda: references.as_text(self.resolve(parsed), parsed))
+        return LazySecret(
+            str(parsed),
+            lambda: references.as_text(self.resolve(parsed), parsed),
+            shown=references.shown(parsed),
+        )
 
     def get_secret_value(
         self,

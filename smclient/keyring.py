@@ -11,10 +11,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from smclient import references
 from smclient.client import SecretsClient
-from smclient.errors import ConfigError, ResourceNotFoundError, SmclientError
+from smclient.errors import (
+    ConfigError,
+    ResourceNotFoundError,
+    SecretContentError,
+    SmclientError,
+)
 from smclient.forking import survive_fork
 from smclient.refresh import may_serve_stale
 from smclient.secret import AWSPENDING, AWSPREVIOUS, SecretRef, SecretValue
@@ -27,6 +33,7 @@ EVERY = 10.0
 """Looks that bad signatures may cause: so many at once, then one each so many seconds."""
 
 Key = str | bytes
+K = TypeVar("K", bound=Key)
 
 
 class Allowance:
@@ -66,7 +73,8 @@ class KeyRing:
     """The keys of one reference: the current one, and those that signatures may still carry.
 
     Args:
-        client: reads the secret; its ``ttl`` is also how often the other stages are looked at.
+        client: reads the secret; the secret's ``ttl`` is also how often its other stages are
+            looked at.
         reference: names AWSCURRENT of one secret, with or without a key of its JSON.
         stages: the other staging labels whose keys verify. None: only AWSCURRENT does.
 
@@ -101,7 +109,7 @@ class KeyRing:
         """The key that signs: AWSCURRENT, as the client holds it.
 
         Raises:
-            What ``SecretsClient.get`` raises; SecretContentError if the key is absent.
+            What ``SecretsClient.get`` raises; SecretContentError if the key is absent or empty.
         """
         return self._key(self._client.get(self.reference.ref.secret_id))
 
@@ -170,7 +178,7 @@ class KeyRing:
 
     def _look(self, value: SecretValue, current: Key, now: float, last: _Look | None) -> _Look:
         found: list[Key] = []
-        wait = self._client.config.ttl
+        wait = self._client._reader.ttl_of(self.reference.ref)
         for stage in self._stages:
             ref = SecretRef(self.reference.ref.secret_id, version_stage=stage)
             try:
@@ -185,7 +193,22 @@ class KeyRing:
 
     def _key(self, value: SecretValue) -> Key:
         found = references.pick(value, self.reference)
-        return found if isinstance(found, bytes) else references.as_text(found, self.reference)
+        key = found if isinstance(found, bytes) else references.as_text(found, self.reference)
+        return signing_key(key, self.reference)
+
+
+def signing_key(key: K, reference: references.AnyReference | str) -> K:
+    """The key, if it is one to sign with: with an empty one anybody can.
+
+    Raises:
+        SecretContentError: it is empty, or an optional reference leads nowhere.
+    """
+    if not key:
+        raise SecretContentError(
+            f"the signing key at {references.shown(reference)!r} is empty, and with that anybody "
+            "could sign; put a long random text there"
+        )
+    return key
 
 
 def followed(reference: str | references.AnyReference) -> references.Reference:
@@ -197,10 +220,10 @@ def followed(reference: str | references.AnyReference) -> references.Reference:
     parsed = references.parse(reference) if isinstance(reference, str) else reference
     if not isinstance(parsed, references.Reference) or not parsed.ref.is_current:
         raise ConfigError(
-            f"a key ring follows AWSCURRENT of one secret; {str(parsed)!r} is not that"
+            f"a key ring follows AWSCURRENT of one secret; {references.shown(parsed)!r} is not that"
         )
     return parsed
 
 
 def _distinct(keys: Iterable[Key], *, but: Key) -> tuple[Key, ...]:
-    return tuple(key for key in dict.fromkeys(keys) if key and key != but)
+    return tuple(key for key in dict.fromkeys(keys) if key != but)

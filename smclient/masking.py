@@ -41,7 +41,7 @@ class Masker:
         plain_fields: Collection[str] = PLAIN_FIELDS,
         shortest: int = SHORTEST,
     ) -> None:
-        self._client = client
+        self._cache = client._cache  # not the client: whoever masks for it does not keep it
         self._plain = frozenset(plain_fields)
         self._shortest = shortest
         self._made: tuple[frozenset[tuple[str, str]], re.Pattern[str] | None] = (frozenset(), None)
@@ -52,17 +52,28 @@ class Masker:
         return text if pattern is None else pattern.sub(MASK, text)
 
     def deep(self, value: Any) -> Any:
-        """The same for texts inside lists, tuples and dicts, however deep; the rest as it is."""
+        """The same for texts inside lists, tuples and dicts, however deep. Of anything else that
+        would show a secret (an exception, bytes, an object) comes what it shows, masked; the rest
+        as it is."""
         if isinstance(value, str):
             return self(value)
+        if value is None or isinstance(value, int | float):
+            return value
         if isinstance(value, dict):
             return {self.deep(key): self.deep(item) for key, item in value.items()}
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(self.deep(item) for item in value)
-        return value
+        return self._unless_it_shows(value)
+
+    def _unless_it_shows(self, value: Any) -> Any:
+        try:
+            shown = repr(value), str(value)
+        except Exception:  # noqa: BLE001  whatever they raise; whoever shows it will be told
+            return value
+        return next((self(text) for text in shown if self(text) != text), value)
 
     def _pattern(self) -> re.Pattern[str] | None:
-        values = self._client._cache.values()
+        values = self._cache.values()
         versions = frozenset((value.arn, value.version_id) for value in values)
         known, pattern = self._made
         if versions != known:

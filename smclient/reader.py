@@ -113,6 +113,17 @@ class Reader:
         ``invalidate``."""
         return ref, self.cache.generation
 
+    def ttl_of(self, ref: SecretRef) -> float:
+        """How long this is served without a look."""
+        held = self.cache.look(ref)
+        policies = self._policies
+        policy = policies.of_name(ref.secret_id) if held is None else policies.of(held.value)
+        return policy.ttl
+
+    def past_ttl(self, ref: SecretRef) -> bool:
+        """Whether ``read`` would have to wait for a value that is within its ttl."""
+        return not self.may_serve(ref, self.ttl_of(ref))
+
     def fetch(self, ref: SecretRef, *, newer: bool = False) -> SecretValue:
         """Ask the backend, once for all who ask at the same time."""
         ask = partial(self._ask, ref, newer)

@@ -29,6 +29,7 @@ _ARN = re.compile(r"arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A
 _ARN_START = re.compile(r"arn:[a-z0-9-]+:secretsmanager:")
 _DYNAMIC = re.compile(r"\{\{resolve:secretsmanager:(?P<body>[^{}]*)\}\}")
 _DYNAMIC_START = "{{resolve:secretsmanager:"
+_DYNAMIC_OPENED = re.compile(r"\{\{resolve:secretsmanager:[^{}\s]+?:SecretString")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _YES_NO = {"1": True, "true": True, "0": False, "false": False}
 
@@ -67,6 +68,11 @@ class Template:
 
     parts: tuple[str | Reference, ...]
 
+    @property
+    def optional(self) -> bool:
+        """Whether it may lead nowhere: all that it refers to may."""
+        return all(part.optional for part in self.parts if isinstance(part, Reference))
+
     def refs(self) -> tuple[SecretRef, ...]:
         """Every secret that resolving this reads."""
         return tuple(part.ref for part in self.parts if isinstance(part, Reference))
@@ -88,6 +94,11 @@ class Merged:
     """Several JSON secrets read as one object, later ones first, as Spring's list does."""
 
     parts: tuple[Reference, ...]
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may lead nowhere: all that it refers to may."""
+        return all(part.optional for part in self.parts)
 
     def refs(self) -> tuple[SecretRef, ...]:
         """Every secret that resolving this reads."""
@@ -145,6 +156,17 @@ def find(text: str) -> AnyReference | None:
 def is_reference(text: str) -> bool:
     """Whether configuration scanning would take this text for a reference, good or bad."""
     return _DYNAMIC_START in text or text.startswith((SCHEME, SPRING, SPRING_OPTIONAL + SPRING))
+
+
+def shown(reference: AnyReference | str) -> str:
+    """What may be shown of a reference, parsed or as somebody wrote it: without the text around it,
+    which might be a password written out."""
+    if isinstance(reference, Template):
+        return " and ".join(str(part) for part in reference.parts if isinstance(part, Reference))
+    if isinstance(reference, str) and _DYNAMIC_START in reference:
+        whole = [match[0] for match in _DYNAMIC.finditer(reference)]
+        return " and ".join(whole) or _opened(reference)
+    return str(reference)
 
 
 def read(reference: Reference, get: Callable[[SecretRef], SecretValue]) -> Any:
@@ -237,11 +259,17 @@ def _parse_dynamic(text: str) -> Reference | Template:
     parts.append(text[position:])
     for part in parts:
         if isinstance(part, str) and _DYNAMIC_START in part:
-            _refuse(part[part.index(_DYNAMIC_START) :], "end", "the closing }} is missing")
+            _refuse(_opened(part), "end", "the closing }} is missing")
     parts = [part for part in parts if part != ""]
     if len(parts) == 1 and isinstance(parts[0], Reference):
         return parts[0]
     return Template(tuple(parts))
+
+
+def _opened(text: str) -> str:
+    """A reference without an end, as far as it is one for sure."""
+    match = _DYNAMIC_OPENED.search(text)
+    return f"{match[0]}…" if match else f"{_DYNAMIC_START}…"
 
 
 def _parse_dynamic_body(text: str, body: str) -> Reference:
@@ -329,7 +357,9 @@ def as_text(value: Any, reference: AnyReference) -> str:
         except UnicodeDecodeError:
             pass  # that error holds the whole value, so it is not chained
         value = None
-        raise NotTextError(f"{reference} is binary and no UTF-8, so it cannot be used as text")
+        raise NotTextError(
+            f"{shown(reference)} is binary and no UTF-8, so it cannot be used as text"
+        )
     import json
 
     return RedactedStr(json.dumps(value))

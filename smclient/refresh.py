@@ -70,6 +70,10 @@ class RefreshPolicies:
         names = (value.arn, value.name, value.arn[:-ARN_SUFFIX])
         return next((self.own[name] for name in names if name in self.own), self.general)
 
+    def of_name(self, secret_id: str) -> RefreshPolicy:
+        """The policy for a secret that is not held, by what somebody calls it."""
+        return self.own.get(secret_id, self.general)
+
 
 def freshness(
     now: float, *, fetched_at: float, due_at: float, expires_at: float, max_age: float | None

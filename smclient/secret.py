@@ -240,20 +240,24 @@ class LazySecret:
     """A secret that is read at each use: ``str(lazy)`` is the value of that moment.
 
     Neither iterable nor indexable: libraries take an iterable for a list of keys and would sign
-    with single characters of it (seen with itsdangerous). Compares in constant time.
+    with single characters of it (seen with itsdangerous). Compares in constant time. Its ``repr``
+    has ``shown``, or the reference.
     """
 
-    __slots__ = ("_read", "reference")
+    __slots__ = ("_read", "_shown", "reference")
 
-    def __init__(self, reference: str, read: Callable[[], str]) -> None:
+    def __init__(
+        self, reference: str, read: Callable[[], str], *, shown: str | None = None
+    ) -> None:
         self.reference = reference
         self._read = read
+        self._shown = reference if shown is None else shown
 
     def __str__(self) -> str:
         return str(self._read())
 
     def __repr__(self) -> str:
-        return f"LazySecret({self.reference!r})"
+        return f"LazySecret({self._shown!r})"
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)

@@ -22,6 +22,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from smclient import SmclientError
 from smclient.backend import find_backend
+from smclient.references import shown
 from smclient_django import discover
 from smclient_django.clients import BUILD_SCHEME, SETTING, clients
 from smclient_django.db.wanted import SECRET, wanted_by
@@ -95,7 +96,7 @@ def check_plain_settings() -> Iterator[CheckMessage]:
             yield Error(
                 f"settings.{found.setting} is {found.value!r}: kombu reads a broker URL as text "
                 "and would connect without a password",
-                hint=f"{found.path[0]} = secret_now({found.value.reference!r})",
+                hint=f"{found.path[0]} = secret_now({shown(found.value.reference)!r})",
                 id="smclient.E004",
             )
         elif _PLAIN.fullmatch(found.path[0]) or _in_a_driver_that_wants_text(found):
@@ -155,7 +156,7 @@ def check_fallbacks() -> Iterator[CheckMessage]:
         yield django_checks.Warning(
             f"SECRET_KEY is {key!r} and SECRET_KEY_FALLBACKS does not follow it: every rotation "
             "ends all sessions, and workers refuse each other's for up to a ttl",
-            hint=f"SECRET_KEY_FALLBACKS = secret_fallbacks({key.reference!r})",
+            hint=f"SECRET_KEY_FALLBACKS = secret_fallbacks({shown(key.reference)!r})",
             id="smclient.W001",
         )
 

@@ -107,7 +107,7 @@ class Clients:
     def configure(self, aliases: Aliases) -> None:
         """See ``smclient_django.configure``."""
         self._configured = aliases
-        self._early.clear()
+        self._close_early()
 
     def on_new(self, callback: Callable[[str, SecretsClient], object]) -> None:
         """Call back with alias and client when one is made for the loaded settings. The same
@@ -135,6 +135,13 @@ class Clients:
             made, self._made = self._made, {}
         for client in made.values():
             self._close(client)
+        self._close_early()
+
+    def _close_early(self) -> None:
+        with self._lock:
+            early, self._early = self._early, {}
+        for _, client in early.values():
+            self._close(client)
 
     def _close(self, client: SecretsClient) -> None:
         with self._lock:
@@ -153,6 +160,8 @@ class Clients:
             client = early if early is not None and config == wanted else self._open(alias, wanted)
             if settings.configured:
                 self._made[alias] = client
+                if client is early:
+                    del self._early[alias]
                 for callback in self._on_new:
                     callback(alias, client)
             else:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.utils.log import AdminEmailHandler
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
+from smclient import SecretsClient
 from smclient.masking import Masker
 from smclient_django.clients import clients
 
 DJANGOS = "django.views.debug.ExceptionReporter"
+_maskers: WeakKeyDictionary[SecretsClient, Masker] = WeakKeyDictionary()
 OURS = "smclient_django.debug.SecretsExceptionReporter"
 
 
@@ -100,5 +103,8 @@ def _mask_mails(handler: AdminEmailHandler) -> None:
 def masked(value: Any) -> Any:
     """Text, also inside lists and dicts, without the secrets that this process holds."""
     for client in clients.made():
-        value = Masker(client).deep(value)
+        masker = _maskers.get(client)
+        if masker is None:
+            masker = _maskers[client] = Masker(client)
+        value = masker.deep(value)
     return value

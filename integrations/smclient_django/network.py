@@ -14,10 +14,13 @@ from smclient import (
     SmclientError,
     TransientError,
 )
-from smclient.references import AnyReference, Reference, parse
+from smclient.fresh import ttl_of
+from smclient.keyring import signing_key
+from smclient.references import AnyReference, as_text, parse, shown
 from smclient.remedies import with_remedy
 from smclient_django import discover
 from smclient_django.clients import clients
+from smclient_django.values import SigningKey
 
 DAY = 86_400.0
 
@@ -26,13 +29,15 @@ DAY = 86_400.0
 class Use:
     """A place in the settings and the secret it reads.
 
-    ``parsed`` is ``None`` for a database, which reads the whole secret.
+    ``parsed`` is ``None`` for a database, which reads the whole secret; ``signs`` says that the
+    value is a signing key.
     """
 
     where: str
     alias: str
     ref: SecretRef
     parsed: AnyReference | None
+    signs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ def uses() -> list[Use]:
         if value.problem is not None:
             continue
         parsed = parse(value.reference)
-        found += [Use(f"settings.{place.setting}", value.alias, r, parsed) for r in parsed.refs()]
+        where, signs = f"settings.{place.setting}", isinstance(value, SigningKey)
+        found += [Use(where, value.alias, ref, parsed, signs) for ref in parsed.refs()]
     for _, wanted in discover.databases():
         found.append(Use(wanted.where, wanted.alias, SecretRef(wanted.secret_id), None))
     return found
@@ -68,7 +74,7 @@ def warm() -> list[Trouble]:
             wanted.setdefault(use.alias, []).append(use.ref.secret_id)
     for alias, ids in wanted.items():
         clients[alias].preload(ids)
-    return [trouble for use in uses() for trouble in _tried(use)]
+    return list(dict.fromkeys(trouble for use in uses() for trouble in _tried(use)))
 
 
 unreadable_secrets = warm
@@ -76,14 +82,14 @@ unreadable_secrets = warm
 
 def _tried(use: Use) -> Iterator[Trouble]:
     try:
-        value = read(use)
-        if isinstance(use.parsed, Reference):
-            clients[use.alias].resolve(use.parsed)
-        elif use.parsed is None:
-            _check_login(use, value)
+        if use.parsed is None:
+            _check_login(use, read(use))
+            return
+        value = clients[use.alias].resolve(use.parsed)
+        if use.signs:
+            signing_key(as_text(value, use.parsed), use.parsed)
     except SmclientError as error:
-        if not (isinstance(use.parsed, Reference) and use.parsed.optional):
-            yield Trouble(_where(use), with_remedy(error))
+        yield Trouble(_where(use), with_remedy(error))
 
 
 def read(use: Use) -> SecretValue:
@@ -116,12 +122,12 @@ def _rotation(use: Use) -> Iterator[Trouble]:
         return
     rules = told.get("RotationRules") or {}
     days = rules.get("AutomaticallyAfterDays")
-    if told.get("RotationEnabled") and days and client.config.ttl > days * DAY:
+    ttl = ttl_of(client, use.ref)
+    if told.get("RotationEnabled") and days and ttl > days * DAY:
         yield Trouble(
             use.where,
-            f"its secret is rotated every {days} days, and a value is served for "
-            f"{client.config.ttl:g} s",
-            "set TTL of SMCLIENT below the rotation interval",
+            f"its secret is rotated every {days} days, and a value is served for {ttl:g} s",
+            "set TTL (or that of PER_SECRET) of SMCLIENT below the rotation interval",
             "smclient.W003",
         )
     if use.parsed is None and not told.get("RotationEnabled"):
@@ -140,4 +146,4 @@ def _check_login(use: Use, value: SecretValue) -> None:
 
 
 def _where(use: Use) -> str:
-    return use.where if use.parsed is None else f"{use.where} = {str(use.parsed)!r}"
+    return use.where if use.parsed is None else f"{use.where} = {shown(use.parsed)!r}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from smclient import SmclientError
+from smclient import ResourceNotFoundError, SmclientError
+from smclient.references import shown
 from smclient.remedies import with_remedy
 from smclient_django.clients import clients
 from smclient_django.errors import SecretConfigError
@@ -13,7 +14,8 @@ from smclient_django.network import Use, read, uses
 
 def rows() -> list[dict[str, Any]]:
     """One row for each place in the settings that reads a secret: where, reference, client,
-    version, labels, date, or the error. Reads what is not held, in one batch for each alias."""
+    version, labels, date, or the error; neither where it may be absent and is. Reads what is not
+    held, in one batch for each alias."""
     found = uses()
     wanted: dict[str, list[str]] = {}
     for use in found:
@@ -28,7 +30,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _row(use: Use) -> dict[str, Any]:
-    reference = str(use.parsed) if use.parsed is not None else use.ref.secret_id
+    reference = shown(use.parsed) if use.parsed is not None else use.ref.secret_id
     row: dict[str, Any] = {
         "setting": use.where.partition(" = ")[0].removeprefix("settings."),
         "reference": reference,
@@ -44,7 +46,9 @@ def _row(use: Use) -> dict[str, Any]:
     except SecretConfigError as error:
         row["error"] = str(error)
     except SmclientError as error:
-        row["error"] = with_remedy(error)
+        absent = isinstance(error, ResourceNotFoundError)
+        if not (absent and use.parsed is not None and use.parsed.optional):
+            row["error"] = with_remedy(error)
     else:
         row["version_id"] = value.version_id
         row["stages"] = sorted(value.version_stages)

@@ -8,22 +8,29 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NoReturn, SupportsIndex
 
-from smclient import AsyncSecretsClient, InvalidReferenceError, LazySecret, SmclientError
-from smclient.keyring import OTHER_STAGES, KeyRing
-from smclient.references import AnyReference, Reference, as_text, parse
+from smclient import (
+    AsyncSecretsClient,
+    InvalidReferenceError,
+    LazySecret,
+    SecretContentError,
+    SecretRef,
+    SmclientError,
+)
+from smclient.fresh import MOST
+from smclient.keyring import OTHER_STAGES, KeyRing, signing_key
+from smclient.references import AnyReference, Reference, as_text, parse, shown
 from smclient_django.clients import DEFAULT_ALIAS, clients
 from smclient_django.errors import SecretConfigError, told
 
 LOOP_WAIT = 1.0
 """Seconds for which a look at the newest key may hold up an event loop, once in ten seconds."""
-_MOST = 512
 
-_known: dict[tuple[str, str], None] = {}
+_known: dict[str, dict[SecretRef, bool]] = {}
 
 
-def known_ids() -> list[tuple[str, str]]:
-    """Alias and secret id of everything that ``secret`` named so far."""
-    return list(_known)
+def known() -> dict[str, dict[SecretRef, bool]]:
+    """By alias, what ``secret`` named so far, and whether it may be absent."""
+    return {alias: dict(refs) for alias, refs in list(_known.items())}
 
 
 class Secret(LazySecret):
@@ -37,7 +44,7 @@ class Secret(LazySecret):
     __slots__ = ("__weakref__", "alias", "parsed", "problem", "setting")
 
     def __init__(self, reference: str, alias: str = DEFAULT_ALIAS) -> None:
-        super().__init__(reference, self._value)
+        super().__init__(reference, self._value, shown=shown(reference))
         self.alias = alias
         self.setting: str | None = None
         self.problem: InvalidReferenceError | None = None
@@ -47,9 +54,10 @@ class Secret(LazySecret):
         except InvalidReferenceError as error:
             self.problem = error  # told by the checks, which know the name of the setting
             return
+        refs = _known.setdefault(alias, {})
         for ref in self.parsed.refs():
-            if ref.is_current and len(_known) < _MOST:
-                _known[alias, ref.secret_id] = None
+            if ref in refs or len(refs) < MOST:
+                refs[ref] = self.parsed.optional and refs.get(ref, True)
 
     async def aget(self) -> str:
         """``str(self)`` for asyncio: the loop goes on meanwhile. Raises ``SecretConfigError``."""
@@ -63,13 +71,11 @@ class Secret(LazySecret):
     @property
     def where(self) -> str:
         """How an error names this value: its setting, if that is known, and its reference."""
-        return (
-            f"settings.{self.setting} = secret({self.reference!r})" if self.setting else repr(self)
-        )
+        return f"settings.{self.setting} = {self!r}" if self.setting else repr(self)
 
     def _checked(self) -> AnyReference:
         if self.parsed is None:
-            problem = self.problem or InvalidReferenceError(f"bad reference {self.reference!r}")
+            problem = self.problem or InvalidReferenceError(f"bad reference {self._shown!r}")
             raise told(self.where, problem) from problem
         return self.parsed
 
@@ -81,7 +87,7 @@ class Secret(LazySecret):
             raise told(self.where, error) from error
 
     def __bool__(self) -> bool:
-        optional = isinstance(self.parsed, Reference) and self.parsed.optional
+        optional = self.parsed is not None and self.parsed.optional
         return bool(str(self)) if optional else True
 
     def __copy__(self) -> Secret:
@@ -91,7 +97,7 @@ class Secret(LazySecret):
         return self
 
     def __repr__(self) -> str:
-        return f"secret({self.reference!r})"
+        return f"secret({self._shown!r})"
 
 
 class _Character:
@@ -125,6 +131,13 @@ class SigningKey(Secret):
         key.setting = value.setting
         return key
 
+    def _value(self) -> str:
+        key = super()._value()
+        try:
+            return signing_key(key, self.reference)
+        except SecretContentError as error:
+            raise told(self.where, error) from error
+
     def __iter__(self) -> Iterator[_Character]:
         return map(_Character, str(self))
 
@@ -134,6 +147,12 @@ class SigningKey(Secret):
     def startswith(self, prefix: str) -> bool:
         """Whether the key of this moment begins so."""
         return str(self).startswith(prefix)
+
+
+def measurable(key: Any) -> Any:
+    """A key that Django signs with; where it is a ``Secret``, one that refuses to be empty."""
+    plain = isinstance(key, Secret) and not isinstance(key, SigningKey)
+    return SigningKey.of(key) if plain else key
 
 
 class _LastResort(SigningKey):
@@ -195,7 +214,7 @@ class SecretKeyFallbacks(list[Any]):
             ring = clients.ring(self.alias, parsed, self.stages)
             known = ring.keys()
             last = _LastResort(self.reference, self.alias, ring, known)
-            return [*known[1:], *self.more, last]
+            return [*known[1:], *map(measurable, filter(None, self.more)), last]
         except SmclientError as error:
             raise told(self.where, error) from error
 
@@ -247,7 +266,7 @@ class SecretKeyFallbacks(list[Any]):
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
     def __repr__(self) -> str:
-        return f"secret_fallbacks({self.reference!r})"
+        return f"secret_fallbacks({shown(self.reference)!r})"
 
 
 def _ring_problem(reference: str) -> SmclientError | None:
@@ -258,8 +277,8 @@ def _ring_problem(reference: str) -> SmclientError | None:
     if isinstance(parsed, Reference) and parsed.ref.is_current:
         return None
     return InvalidReferenceError(
-        f"bad secret reference {reference!r}: fallbacks follow AWSCURRENT of one secret; leave out "
-        "stage and version, and write it as SECRET_KEY has it"
+        f"bad secret reference {shown(reference)!r}: fallbacks follow AWSCURRENT of one secret; "
+        "leave out stage and version, and write it as SECRET_KEY has it"
     )
 
 
@@ -289,7 +308,7 @@ def secret_now(reference: str, *, alias: str = DEFAULT_ALIAS) -> Any:
     try:
         return clients[alias].resolve(reference)
     except SmclientError as error:
-        raise told(f"secret_now({reference!r})", error) from error
+        raise told(f"secret_now({shown(reference)!r})", error) from error
 
 
 def secret_fallbacks(
@@ -314,7 +333,7 @@ __all__ = [
     "SecretConfigError",
     "SecretKeyFallbacks",
     "SigningKey",
-    "known_ids",
+    "known",
     "secret",
     "secret_fallbacks",
     "secret_now",

@@ -10,8 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from smclient import SmclientError
-from smclient.references import parse
+from smclient.fresh import note
+from smclient.references import parse, shown
 from smclient.remedies import with_remedy
+from smclient_fastapi.fresh import freshen
 from smclient_fastapi.lifespan import client_of
 
 logger = logging.getLogger("smclient")
@@ -43,8 +45,10 @@ class Secret:
         self.reference = parse(text)
 
     async def __call__(self, connection: HTTPConnection) -> Any:
-        """The value of this moment; does not wait where the client holds it."""
+        """The value of this moment; does not wait where the client holds it within its ttl."""
         client = client_of(connection)
+        note(client.sync, self.reference.refs(), optional=self.reference.optional)
+        await freshen(client)
         try:
             return await client.resolve(self.reference)
         except SmclientError as error:
@@ -52,4 +56,4 @@ class Secret:
             raise SecretUnavailableError(503, "a secret that this needs cannot be read") from error
 
     def __repr__(self) -> str:
-        return f"Secret({str(self.reference)!r})"
+        return f"Secret({shown(self.reference)!r})"

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from smclient import AsyncSecretsClient, ClientConfig, ConfigError, SecretsClient, SmclientError
-from smclient.errors import BackendError, explain
-from smclient.references import AnyReference, parse
+from smclient.fresh import note
+from smclient.references import AnyReference, parse, shown
 from smclient.remedies import with_remedy
 
 STATE = "smclient"
@@ -92,8 +92,9 @@ async def _warm(client: AsyncSecretsClient, wanted: list[AnyReference]) -> None:
     errors = (await client.preload(current)).errors if current else {}
     messages = []
     for reference in wanted:
+        note(client.sync, reference.refs(), optional=reference.optional)
         known = [errors[ref.secret_id] for ref in reference.refs() if ref.secret_id in errors]
-        if known and not getattr(reference, "optional", False):
+        if known and not reference.optional:
             messages.append(_told(reference, known[0]))
             continue
         try:
@@ -105,7 +106,4 @@ async def _warm(client: AsyncSecretsClient, wanted: list[AnyReference]) -> None:
 
 
 def _told(reference: AnyReference, error: SmclientError) -> str:
-    ref = reference.refs()[0]
-    if isinstance(error, BackendError):
-        error = explain(error, secret=ref.secret_id, stage=ref.version_stage)
-    return f"{reference}: {with_remedy(error)}"
+    return f"{shown(reference)}: {with_remedy(error)}"

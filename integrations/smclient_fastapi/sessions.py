@@ -13,8 +13,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smclient import ConfigError, SecretsClient, SmclientError
+from smclient.fresh import note
 from smclient.keyring import OTHER_STAGES, Key, KeyRing, followed
 from smclient.remedies import with_remedy
+from smclient_fastapi.fresh import freshen
 from smclient_fastapi.lifespan import AnyClient, as_async, client_in
 
 _keys: ContextVar[list[Key]] = ContextVar("smclient_fastapi_session_keys")
@@ -57,7 +59,9 @@ class KeyRingSessionMiddleware(SessionMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the keys at hand, without blocking the loop, then do as Starlette does."""
         if scope["type"] in ("http", "websocket"):
-            ring = self._ring_for(scope)
+            client = as_async(self._given) if self._given else client_in(scope)
+            ring = self._ring_for(client.sync)
+            await freshen(client)
             try:
                 await self._take_keys(ring, HTTPConnection(scope))
             except SmclientError as error:
@@ -85,9 +89,9 @@ class KeyRingSessionMiddleware(SessionMiddleware):
             return False
         return True
 
-    def _ring_for(self, scope: Scope) -> KeyRing:
-        client = (as_async(self._given) if self._given else client_in(scope)).sync
+    def _ring_for(self, client: SecretsClient) -> KeyRing:
         if self._ring is None or self._ring[0] is not client:
+            note(client, self._reference.refs())
             self._ring = (client, KeyRing(client, self._reference, stages=self._stages))
         return self._ring[1]
 

@@ -11,7 +11,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from smclient import ResourceNotFoundError, SecretsClient, SmclientError
-from smclient.references import AnyReference, Reference, as_text, parse
+from smclient.references import AnyReference, as_text, parse, shown
 from smclient.remedies import with_remedy
 from smclient.report import text as report
 from smclient_flask.config import LiveConfig
@@ -37,7 +37,7 @@ def status(as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
             "setting": where,
-            "reference": _shown(reference),
+            "reference": shown(reference),
             "versions": [] if where in failed else _versions(config.secrets_client, reference),
             "error": failed.get(where),
         }
@@ -141,13 +141,6 @@ def _config() -> LiveConfig:
     return config
 
 
-def _shown(reference: AnyReference) -> str:
-    """A reference without the text around it, which might be a password written out."""
-    if isinstance(reference, Reference):
-        return str(reference)
-    return " and ".join(str(p) for p in reference.parts if isinstance(p, Reference))
-
-
 def _versions(client: SecretsClient, reference: AnyReference) -> list[str]:
     found = []
     for ref in reference.refs():
@@ -165,11 +158,11 @@ def _facts(client: SecretsClient, secret_id: str, reference: AnyReference) -> di
     try:
         shape = client.call("DescribeSecret", SecretId=secret_id)
     except SmclientError as error:
-        return {"reference": _shown(reference), "error": with_remedy(error)}
+        return {"reference": shown(reference), "error": with_remedy(error)}
     versions: Mapping[str, list[str]] = shape.get("VersionIdsToStages", {})
     stages = {stage: version for version, labels in versions.items() for stage in labels}
     return {
-        "reference": _shown(reference),
+        "reference": shown(reference),
         "arn": shape["ARN"],
         "stages": " ".join(f"{stage}={stages[stage]}" for stage in sorted(stages)),
         "last_changed": shape.get("LastChangedDate"),

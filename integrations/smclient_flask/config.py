@@ -9,8 +9,9 @@ from typing import Any
 from flask import Config
 
 from smclient import ConfigError, RedactedStr, SecretsClient, SmclientError
+from smclient.fresh import Freshness, note
 from smclient.keyring import Key, KeyRing
-from smclient.references import AnyReference, Merged, Reference, Template, find, is_reference
+from smclient.references import AnyReference, Reference, find, is_reference, shown
 from smclient.remedies import with_remedy
 
 SECRET_KEY = "SECRET_KEY"  # noqa: S105  the name of a setting
@@ -35,6 +36,7 @@ class LiveConfig(Config):
     """
 
     secrets_client: SecretsClient
+    secrets_freshness: Freshness
     session_stages: tuple[str, ...] = ()
     _ring: tuple[str, KeyRing] | None = None
 
@@ -57,9 +59,11 @@ class LiveConfig(Config):
 
     def pop(self, key: str, *default: Any) -> Any:
         """The value, resolved, which is taken away."""
-        value = self.get(key)
-        found = super().pop(key, *default)
-        return found if value is None else value
+        if key not in self:
+            return super().pop(key, *default)
+        value = self[key]
+        super().pop(key)
+        return value
 
     def get_namespace(
         self, namespace: str, lowercase: bool = True, trim_namespace: bool = True
@@ -97,10 +101,16 @@ class LiveConfig(Config):
         Raises:
             SecretConfigError
         """
+        note(self.secrets_client, reference.refs(), optional=reference.optional)
         try:
             return self.secrets_client.resolve(reference)
         except SmclientError as error:
             raise SecretConfigError(told(where, reference, error)) from error
+
+    def freshen(self) -> None:
+        """Wait until everything that was read through this config is within its ttl, or cannot be
+        now. Raises nothing; asks nobody as long as it is."""
+        self.secrets_freshness.look(self.secrets_client)
 
     def key_ring(self) -> KeyRing | None:
         """The ring of the session key, if ``SECRET_KEY`` is a reference to the current version of
@@ -136,12 +146,15 @@ class LiveConfig(Config):
         return [*(own or ()), *others] if others else own
 
     def _own_fallbacks(self) -> Any:
-        """The app's own, resolved: a list, or what it is if that is none."""
+        """The app's own, resolved, none empty: a list, or what it is if that is none."""
         found = self._live(FALLBACKS, super().get(FALLBACKS), 0)
-        return [found] if isinstance(found, str | bytes) else found  # not each character of it
+        if isinstance(found, str | bytes):
+            found = [found]  # not each character of it
+        return [key for key in found if key] if isinstance(found, list | tuple) else found
 
     def _ring_keys(self, ring: KeyRing) -> list[Key]:
         """The current key first."""
+        note(self.secrets_client, ring.reference.refs())
         try:
             return list(map(hide, ring.keys()))
         except SmclientError as error:
@@ -164,6 +177,13 @@ class LiveConfig(Config):
         return () if found is None and value is not None else (found,)
 
 
+def live_class(own: type[Config]) -> type[LiveConfig]:
+    """The class that a config of this class becomes: live, and still what the app made it."""
+    if issubclass(own, LiveConfig):
+        return own
+    return LiveConfig if own is Config else type(own.__name__, (LiveConfig, own), {})
+
+
 def hide(key: Key) -> Key:
     """A key whose ``repr`` shows nothing, as far as its type allows."""
     return RedactedStr(key) if isinstance(key, str) else key
@@ -172,13 +192,7 @@ def hide(key: Key) -> Key:
 def told(where: str, reference: AnyReference, error: SmclientError) -> str:
     """The message about a setting: its reference without what stands around it, and the remedy."""
     name, bracket, rest = where.partition("[")
-    return f"app.config[{name!r}]{bracket}{rest} = {_shown(reference)}: {with_remedy(error)}"
-
-
-def _shown(reference: AnyReference) -> str:
-    if isinstance(reference, Template | Merged):
-        return " and ".join(repr(str(p)) for p in reference.parts if isinstance(p, Reference))
-    return repr(str(reference))
+    return f"app.config[{name!r}]{bracket}{rest} = {shown(reference)!r}: {with_remedy(error)}"
 
 
 def _texts(where: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ from flask.sessions import SecureCookieSessionInterface
 
 from smclient import ClientConfig, ConfigError, SecretsClient, SmclientError, TransientError
 from smclient.config import NOT_CLIENT_SETTINGS
+from smclient.fresh import Freshness
 from smclient.keyring import OTHER_STAGES
-from smclient.references import AnyReference, Reference
-from smclient_flask.config import LiveConfig, SecretConfigError, told
+from smclient.references import AnyReference
+from smclient_flask.config import LiveConfig, SecretConfigError, live_class, told
 from smclient_flask.sessions import KeyRingSessionInterface
 from smclient_flask.signals import send_for
 
@@ -21,6 +22,8 @@ EXTENSION = "smclient"
 LAZY = "SMCLIENT_LAZY"
 SESSION_STAGES = "SMCLIENT_SESSION_STAGES"
 _PREFIX = "SMCLIENT_"
+_ON = frozenset({"1", "true", "yes", "on"})
+_OFF = frozenset({"", "0", "false", "no", "off"})
 
 
 class Secrets:
@@ -30,7 +33,8 @@ class Secrets:
     ``SMCLIENT_TTL``, …), from ``app.config``, else from the environment; and two more:
     ``SMCLIENT_LAZY``, read the secrets when they are used, not now; ``SMCLIENT_SESSION_STAGES``,
     the labels beside AWSCURRENT whose session keys verify (AWSPENDING and AWSPREVIOUS; none ends
-    all sessions at a rotation). One ``Secrets`` serves many apps; each has its client in
+    all sessions at a rotation). Before each request, what the config was asked for and is past its
+    ttl is fetched anew, in one batch. One ``Secrets`` serves many apps; each has its client in
     ``app.extensions["smclient"]``.
 
     Args:
@@ -62,13 +66,16 @@ class Secrets:
         if EXTENSION in app.extensions:
             raise ConfigError(f"app {app.name!r} has the Secrets extension already")
         settings = ClientConfig.from_mapping(_settings(app.config))  # also beside a given client
-        stages = _stages(app.config.get(SESSION_STAGES, OTHER_STAGES))
+        stages = _stages(_ours(app.config, SESSION_STAGES, OTHER_STAGES))
+        lazy = _is_on(_ours(app.config, LAZY, False))
         client = self._given or SecretsClient.from_config(settings)
-        app.config.__class__ = LiveConfig
+        app.config.__class__ = live_class(type(app.config))
         config = app.config
         assert isinstance(config, LiveConfig)
         config.secrets_client = client
+        config.secrets_freshness = Freshness()
         config.session_stages = stages
+        app.before_request_funcs.setdefault(None, []).insert(0, config.freshen)
         app.extensions[EXTENSION] = client
         if type(app.session_interface) is SecureCookieSessionInterface:
             app.session_interface = KeyRingSessionInterface()
@@ -78,7 +85,7 @@ class Secrets:
 
             app.cli.add_command(make_group(self._cli_group))
         found = config.references()
-        if found and not _is_on(app.config.get(LAZY, False)):
+        if found and not lazy:
             _read_all(config, found)
 
     @property
@@ -121,7 +128,7 @@ def _read_all(config: LiveConfig, found: Mapping[str, AnyReference]) -> None:
 
 def _known(reference: AnyReference, errors: Mapping[str, SmclientError]) -> SmclientError | None:
     """What the batch said of a reference's secrets, unless it may be absent."""
-    if isinstance(reference, Reference) and reference.optional:
+    if reference.optional:
         return None
     refused = (errors.get(ref.secret_id) for ref in reference.refs() if ref.is_current)
     return next((error for error in refused if error is not None), None)
@@ -147,6 +154,15 @@ def _stages(given: str | Iterable[str]) -> tuple[str, ...]:
     return stages
 
 
+def _ours(config: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A setting of the extension itself: the environment's under the app's."""
+    return config.get(name, os.environ.get(name, default))
+
+
 def _is_on(given: Any) -> bool:
     """A switch, also as an environment has it."""
-    return given.lower() not in ("", "0", "false", "no") if isinstance(given, str) else bool(given)
+    if not isinstance(given, str):
+        return bool(given)
+    if given.lower() not in _ON | _OFF:
+        raise ConfigError(f"setting {LAZY} is {given!r}; it must be 1 or 0")
+    return given.lower() in _ON

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from itsdangerous.encoding import want_bytes
 
@@ -18,6 +18,12 @@ class KeyRingSessionInterface(SecureCookieSessionInterface):
     The current key signs. A cookie that fits no key makes the ring look once more before it is
     called bad: another worker may have signed it with a key that is newer than what this one holds.
     """
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Flask's, over keys that are within their ttl: a session is opened before all else."""
+        if isinstance(app.config, LiveConfig):
+            app.config.freshen()
+        return super().open_session(app, request)
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """Flask's serializer, over the keys of this moment."""

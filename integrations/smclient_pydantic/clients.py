@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any
 
-from smclient import ClientConfig, ConfigError, SecretsClient
-from smclient.forking import survive_fork
+from smclient import ConfigError, SecretsClient
+from smclient.shared import default_client
 
 _override: ContextVar[SecretsClient | None] = ContextVar("smclient_pydantic_client", default=None)
-
-
-class _Clients:
-    """The clients of this process, by their settings."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._clients: list[tuple[ClientConfig, SecretsClient]] = []
-        survive_fork(self)
-
-    def after_fork(self) -> None:
-        self._lock = threading.Lock()
-
-    def get(self, config: ClientConfig) -> SecretsClient:
-        with self._lock:
-            for known, client in self._clients:
-                if known == config:
-                    return client
-            made = SecretsClient.from_config(config)
-            self._clients.append((config, made))
-            return made
-
-
-_clients = _Clients()
-
-
-def default_client(**changes: Any) -> SecretsClient:
-    """The client of this process for the ``SMCLIENT_…`` variables of its environment.
-
-    ``changes`` are settings of ``ClientConfig`` that win over the environment: ``backend="…"``,
-    ``ttl=60``. The same settings give the same client.
-
-    Raises:
-        ConfigError, UnknownSettingError
-    """
-    given = {name: value for name, value in changes.items() if value is not None}
-    return _clients.get(replace(ClientConfig.from_env(), **given))
 
 
 @contextmanager
@@ -86,3 +47,6 @@ def client_for(
             f"it is a {type(found).__name__}"
         )
     return found
+
+
+__all__ = ["client_for", "default_client", "overriding", "use_client"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from smclient import ConfigError, SecretRef
-from smclient.references import AnyReference, Merged, Reference, Template, parse
+from smclient.references import AnyReference, Reference, parse, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class FromSecret:
             plain = isinstance(found, Reference) and found == Reference(found.ref)
             if not plain and (any(more) or self.optional):
                 raise ConfigError(
-                    f"FromSecret({self.secret!r}) says key, version and optional itself; leave the "
-                    "other arguments out"
+                    f"FromSecret({shown(found)!r}) says key, version and optional itself; leave "
+                    "the other arguments out"
                 )
             if not plain:
                 return found
@@ -50,10 +50,3 @@ class FromSecret:
             secret_id = parse(f"secret://{self.secret}").refs()[0].secret_id
         ref = SecretRef(secret_id, version_stage=self.version_stage, version_id=self.version_id)
         return Reference(ref, self.key, self.optional)
-
-
-def shown(reference: AnyReference) -> str:
-    """A reference without the text around it, which might be a password written out."""
-    if isinstance(reference, Template | Merged):
-        return " and ".join(str(p) for p in reference.parts if isinstance(p, Reference))
-    return str(reference)

@@ -18,11 +18,14 @@ from smclient import (
     SecretValue,
     SmclientError,
 )
-from smclient.errors import BackendError, ConfigError, InvalidReferenceError, explain
-from smclient.references import AnyReference, Reference, pick
+from smclient.errors import BackendError, ConfigError, InvalidReferenceError
+from smclient.fresh import note
+from smclient.references import AnyReference, Reference, pick, shown
 from smclient.remedies import with_remedy
 from smclient_pydantic.fields import Path
-from smclient_pydantic.markers import shown
+
+UNREADABLE = "secret_unreadable"
+"""The type of an error that lies not in a value: the backend refused, or did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Values:
         log = _reads.get()
         if log is not None:
             found = self._found
+            note(client, found)
             log += [Read(client, ref, found[ref].version_id) for ref in refs if ref in found]
 
     def resolve(self, reference: AnyReference) -> Any:
@@ -94,10 +98,7 @@ class Values:
     def value(self, ref: SecretRef) -> SecretValue:
         """One secret. Raises its error."""
         if ref in self._errors:
-            error = self._errors[ref]
-            if isinstance(error, BackendError):
-                error = explain(error, secret=ref.secret_id, stage=ref.version_stage)
-            raise error
+            raise self._errors[ref]
         return self._found[ref]
 
     def _get(self, client: SecretsClient, ref: SecretRef) -> None:
@@ -128,8 +129,9 @@ class Failure:
 
     def details(self) -> InitErrorDetails:
         """As pydantic wants it: the input is the reference, never a value."""
-        text = self.reference if isinstance(self.reference, str) else shown(self.reference)
-        told = f"{text}: {with_remedy(self.error)}"
+        text, told = shown(self.reference), with_remedy(self.error)
+        if not isinstance(self.error, InvalidReferenceError):  # that says itself what is bad
+            told = f"{text}: {told}"
         kind = PydanticCustomError(_kind(self.error), "{told}", {"told": told})
         return InitErrorDetails(type=kind, loc=self.path, input=text)
 
@@ -145,4 +147,4 @@ def _kind(error: SmclientError) -> Any:
         return "secret_reference"
     if isinstance(error, ConfigError):
         return "secret_config"
-    return "secret_unreadable" if isinstance(error, BackendError) else "secret_content"
+    return UNREADABLE if isinstance(error, BackendError) else "secret_content"

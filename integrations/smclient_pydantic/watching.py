@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -11,10 +12,11 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 from pydantic_settings.exceptions import SettingsError
 
-from smclient import SmclientError
+from smclient import BackendError, SmclientError
 from smclient.forking import survive_fork
+from smclient.keyring import RETRY
 from smclient_pydantic.clients import overriding, use_client
-from smclient_pydantic.reading import Read, noted
+from smclient_pydantic.reading import UNREADABLE, Read, noted
 
 logger = logging.getLogger("smclient")
 
@@ -37,6 +39,7 @@ class Live(Generic[S]):
         self._callbacks: tuple[Change[S], ...] = ()
         self._instance, self._reads = self._build()
         self._tried: tuple[str | None, ...] = ()
+        self._again_at = 0.0
         survive_fork(self)
 
     def after_fork(self) -> None:
@@ -47,8 +50,9 @@ class Live(Generic[S]):
     def current(self) -> S:
         """The instance of the newest versions that the client has seen.
 
-        While another thread makes a new one, the old one; also if a new one cannot be made because
-        the new values do not fit: that is logged once for each version.
+        While another thread makes a new one, the old one; also if a new one cannot be made. That is
+        logged; where the new values do not fit, the next version is tried, where a secret cannot be
+        read, the same ones once more after ``RETRY`` seconds.
 
         Raises:
             SmclientError: a secret may not be served any longer (denied, deleted, or not read for
@@ -80,7 +84,9 @@ class Live(Generic[S]):
         return instance, list(dict.fromkeys(reads))
 
     def _follow(self, versions: tuple[str | None, ...]) -> None:
-        if versions == self._tried or not self._lock.acquire(blocking=False):
+        now = self._reads[0].client._clock.monotonic()
+        given_up = versions == self._tried and now < self._again_at
+        if given_up or not self._lock.acquire(blocking=False):
             return
         try:
             old = self._instance
@@ -88,6 +94,7 @@ class Live(Generic[S]):
                 self._instance, self._reads = self._build()
             except (ValidationError, SettingsError, SmclientError) as error:
                 self._tried = versions
+                self._again_at = math.inf if _lies_in_values(error) else now + RETRY
                 logger.error(
                     "%s cannot be made of its secrets' new versions, the old one stays: %s",
                     type(old).__name__,
@@ -116,6 +123,13 @@ def watch(settings_cls: type[S], /, *args: Any, **values: Any) -> Live[S]:
         pydantic.ValidationError: the first instance cannot be made.
     """
     return Live(lambda: settings_cls(*args, **values))
+
+
+def _lies_in_values(error: Exception) -> bool:
+    """Whether an instance of the same versions would fail the same way."""
+    if isinstance(error, ValidationError):
+        return all(line["type"] != UNREADABLE for line in error.errors(include_url=False))
+    return not isinstance(error, BackendError)
 
 
 def _summary(error: Exception) -> str:

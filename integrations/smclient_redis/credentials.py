@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,9 +13,10 @@ from redis.backoff import NoBackoff
 from redis.credentials import StreamingCredentialProvider
 from redis.retry import Retry
 
-from smclient import ClientConfig, SecretsClient, SecretValue
+from smclient import SecretsClient, SecretValue
 from smclient.drivers import login_arguments
 from smclient.hooks import SecretEvent, Subscription
+from smclient.shared import default_client
 from smclient_redis.streaming import Listener, Listeners, Login
 
 Check = Callable[[SecretValue], object]
@@ -35,7 +37,8 @@ class SecretCredentials(StreamingCredentialProvider):
     only. It needs a ``Redis`` object that is given this provider and kept.
 
     Args:
-        client: reads the secret; without one, one from the ``SMCLIENT_…`` variables.
+        client: reads the secret; without one, that of the process for the ``SMCLIENT_…`` variables:
+            kombu makes a provider for each of its channels.
         secret_id: a JSON secret with ``username`` and ``password``; without ``username``, the
             default user's. A subclass may name it as an attribute: Celery's URLs take a class.
         check: called with a version, raises ``redis.AuthenticationError`` if the server refuses it.
@@ -70,7 +73,7 @@ class SecretCredentials(StreamingCredentialProvider):
     @cached_property
     def client(self) -> SecretsClient:
         """The client that reads the secret, made when it is first needed."""
-        return self._given or SecretsClient.from_config(ClientConfig.from_env())
+        return self._given or default_client()
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """User and password, or the password of the default user.
@@ -91,7 +94,8 @@ class SecretCredentials(StreamingCredentialProvider):
         """Pass each new login to a pool; redis-py registers its pools by itself."""
         self._listeners.add(callback)
         if self._subscription is None:
-            self._subscription = self.client.on_rotate(self._rotated)
+            self._subscription = self.client.on_rotate(_weakly(self._rotated))
+            weakref.finalize(self, self._subscription.cancel)
 
     def on_error(self, callback: Callable[[Exception], None]) -> None:
         """Not used: what goes wrong is logged, and open connections stay logged in as they are."""
@@ -128,6 +132,18 @@ class SecretCredentials(StreamingCredentialProvider):
             connection.ping()
         finally:
             connection.close()
+
+
+def _weakly(callback: Callable[[SecretEvent], object]) -> Callable[[SecretEvent], object]:
+    """The same, as long as its object lives: the client may outlive it."""
+    alive = weakref.WeakMethod(callback)
+
+    def call(event: SecretEvent) -> None:
+        found = alive()
+        if found is not None:
+            found(event)
+
+    return call
 
 
 def _login_fields(value: SecretValue) -> dict[str, str]:

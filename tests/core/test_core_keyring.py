@@ -12,6 +12,7 @@ from smclient import (
     BackendUnavailableError,
     ConfigError,
     InvalidReferenceError,
+    SecretContentError,
     SecretsClient,
 )
 from smclient.keyring import BURST, EVERY, RETRY, Allowance, KeyRing
@@ -214,6 +215,24 @@ def test_a_ring_of_no_reference_is_refused() -> None:
     """By the grammar."""
     with pytest.raises(InvalidReferenceError):
         KeyRing(SecretsClient(FakeBackend()), "a plain key")
+
+
+@pytest.mark.parametrize("reference", ["secret://prod/web#key", "secret://prod/web?optional=1#key"])
+@pytest.mark.parametrize("fields", [{"key": ""}, {"key": None}, {}])
+def test_an_empty_key_signs_nothing(reference: str, fields: dict[str, str | None]) -> None:
+    """Anybody could sign with it, so it is an error, as an absent key is."""
+    ring = KeyRing(SecretsClient(FakeBackend({"prod/web": fields})), reference)
+    for ask in (ring.current, ring.keys, ring.others):
+        with pytest.raises(SecretContentError):
+            ask()
+
+
+def test_an_empty_key_at_another_label_verifies_nothing(
+    backend: FakeBackend, ring: KeyRing
+) -> None:
+    """The others go on."""
+    backend.put("prod/web", {"key": ""}, stages=("AWSPENDING",))
+    assert ring.keys() == ["one"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from urllib.parse import quote
 
 import pytest
@@ -73,6 +75,27 @@ def test_structures_are_masked_deeply_and_in_kind() -> None:
     assert masked == {"***": ["x ***", ("***", 1, thing)], 1: None}
 
 
+def test_what_shows_a_secret_becomes_the_text_that_it_shows() -> None:
+    """Exceptions and bytes, by ``repr`` or by ``str``; what shows none stays the object it was."""
+    mask = masker({"a": "canary"})
+    assert mask.deep(ValueError("a canary")) == "ValueError('a ***')"
+    assert mask.deep(b"a canary") == "b'a ***'"
+    assert mask.deep([KeyError("canary")]) == ["KeyError('***')"]
+    plain = ValueError("nothing")
+    assert mask.deep(plain) is plain
+
+
+def test_an_object_that_cannot_be_shown_is_left_alone() -> None:
+    """Masking breaks no logging."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    broken = Broken()
+    assert masker({"a": "canary"}).deep([broken]) == [broken]
+
+
 def test_a_new_version_is_found_and_nothing_is_asked() -> None:
     """Only what the client holds, at no call."""
     backend = FakeBackend({"a": "canary-1"})
@@ -86,6 +109,16 @@ def test_a_new_version_is_found_and_nothing_is_asked() -> None:
     calls = len(backend.calls)
     assert mask("canary-2") == "***"
     assert len(backend.calls) == calls
+
+
+def test_a_masker_keeps_no_client() -> None:
+    """Whoever masks for a client that was closed and forgotten holds nothing of it up."""
+    client = SecretsClient(FakeBackend({"a": "canary"}))
+    mask, forgotten = Masker(client), weakref.ref(client)
+    del client
+    gc.collect()
+    assert forgotten() is None
+    assert mask("canary") == "canary"
 
 
 @given(

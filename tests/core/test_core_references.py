@@ -18,7 +18,7 @@ from smclient import (
     SecretRef,
     SecretsClient,
 )
-from smclient.references import Merged, Reference, Template, find, is_reference, parse
+from smclient.references import Merged, Reference, Template, find, is_reference, parse, shown
 from smclient.testing import FakeBackend
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"
@@ -219,6 +219,38 @@ def test_text_around_dynamic_references_makes_a_template() -> None:
     )
     assert parsed == Template(("pg://", ref("a", key="u"), ":", ref("b"), "@h"))
     assert parsed.refs() == (SecretRef("a"), SecretRef("b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "optional"),
+    [
+        ("secret://a", False),
+        ("secret://a?optional=1#k", True),
+        ("aws-secretsmanager:a;b", False),
+        ("optional:aws-secretsmanager:a;b", True),
+        ("x {{resolve:secretsmanager:a}}", False),
+    ],
+)
+def test_every_form_says_whether_it_may_lead_nowhere(text: str, optional: bool) -> None:
+    """For whoever checks what there is before it is used."""
+    assert parse(text).optional is optional
+
+
+def test_text_around_references_is_not_shown() -> None:
+    """It may be a password that somebody wrote out; parsed or not, good or bad."""
+    good = "pg://u:hunter2@{{resolve:secretsmanager:a:SecretString:host}}/hunter2"
+    assert shown(parse(good)) == "secret://a#host"
+    assert shown(good) == "{{resolve:secretsmanager:a:SecretString:host}}"
+    for bad in (
+        "pg://u:hunter2@{{resolve:secretsmanager:prod/a:SecretStrin:host}}/hunter2",
+        "pg://u:hunter2@{{resolve:secretsmanager:prod/a:SecretString:host/hunter2",
+        "{{resolve:secretsmanager:prod/a:SecretString:user:hunter2@host",
+        "{{resolve:secretsmanager:prod/a:SecretString:user}}:hunter2@{{resolve:secretsmanager:",
+    ):
+        with pytest.raises(InvalidReferenceError, match="resolve") as caught:
+            parse(bad)
+        assert "hunter2" not in str(caught.value) + shown(bad)
+    assert shown("secret://prod/db#key") == shown(parse("secret://prod/db#key"))
 
 
 def test_several_spring_names_are_one_merged_reference() -> None:

@@ -397,6 +397,11 @@ class TestLazySecret:
             with pytest.raises(TypeError):
                 act(lazy)
 
+    def test_text_around_its_reference_is_not_shown(self, client: SecretsClient) -> None:
+        """It may be a password that somebody wrote out."""
+        lazy = client.lazy("u:hunter2@{{resolve:secretsmanager:prod/db:SecretString:host}}")
+        assert repr(lazy) == "LazySecret('secret://prod/db#host')"
+
     def test_an_absent_optional_secret_is_empty_text(self, client: SecretsClient) -> None:
         """Not the word None, with which something might be signed."""
         lazy = client.lazy("secret://nowhere?optional=1")

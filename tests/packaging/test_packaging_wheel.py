@@ -41,6 +41,14 @@ def run(*command: str | Path, **more: Any) -> str:
     return done.stdout
 
 
+def test_all_is_every_extra_for_users() -> None:
+    """Those for work on the project itself are not."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    (whole,) = extras["all"]
+    named = set(whole.removeprefix("smclient[").removesuffix("]").split(","))
+    assert named == extras.keys() - {"all", "bench", "demo", "dev", "test"}
+
+
 @dataclass
 class Built:
     """Sdist and wheel of this checkout."""

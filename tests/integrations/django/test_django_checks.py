@@ -16,7 +16,7 @@ from django.test import override_settings
 
 from smclient import AccessDeniedError, BackendUnavailableError, SecretsClient
 from smclient.testing import FakeBackend
-from smclient_django import SecretConfigError, clients, secret, secret_fallbacks
+from smclient_django import SecretConfigError, clients, network, secret, secret_fallbacks, status
 from smclient_django.apps import SmclientConfig
 
 KEY = "secret://prod/web#django_key"
@@ -142,6 +142,53 @@ def test_secrets_that_cannot_be_read_are_told_with_deploy(
 
 
 @pytest.mark.parametrize(
+    "reference",
+    [
+        "optional:aws-secretsmanager:prod/none;prod/mail",
+        "optional:aws-secretsmanager:prod/none;prod/no",
+        "secret://prod/none?optional=1",
+        "secret://prod/mail?optional=1#absent",
+    ],
+)
+def test_what_may_be_absent_is_no_trouble(backend: FakeBackend, reference: str) -> None:
+    """Neither for the checks, nor in the table, whatever its form."""
+    with override_settings(MAYBE=secret(reference)):
+        assert "smclient.W004" not in complaints(deploy=True, network=True)
+        assert network.warm() == []
+        assert {row["error"] for row in status.rows() if row["setting"] == "MAYBE"} == {None}
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("x {{resolve:secretsmanager:prod/mail:SecretString:nokey}}", "no key 'nokey'"),
+        ("{{resolve:secretsmanager:prod/web}}{{resolve:secretsmanager:prod/no}}", "create it"),
+        ("aws-secretsmanager:prod/mail;prod/text", "no JSON object"),
+        ("secret://prod/denied?optional=1", "GetSecretValue"),
+    ],
+)
+def test_what_would_fail_on_use_is_told_whatever_its_form(
+    backend: FakeBackend, reference: str, said: str
+) -> None:
+    """Templates and lists too; and what may be absent may not be denied. Once for each setting."""
+    backend.before = lambda call: (
+        "prod/denied" in call.secret_ids and backend.fail_with(AccessDeniedError("not allowed"))
+    )
+    with override_settings(MAYBE=secret(reference)):
+        assert "settings.MAYBE" in complaints(deploy=True, network=True)["smclient.W004"]
+        (trouble,) = network.warm()
+    assert said in trouble.said
+
+
+def test_an_empty_signing_key_is_told(backend: FakeBackend) -> None:
+    """By W004, before a request fails for it."""
+    backend.put("prod/web", {"django_key": ""})
+    told = complaints(deploy=True, network=True)["smclient.W004"]
+    assert "settings.SECRET_KEY" in told
+    assert "empty" in told
+
+
+@pytest.mark.parametrize(
     "error", [AccessDeniedError("not allowed"), BackendUnavailableError("no answer")]
 )
 def test_a_backend_that_refuses_or_is_away_is_told(backend: FakeBackend, error: Any) -> None:
@@ -162,6 +209,10 @@ def test_a_secret_that_outlives_its_rotation_interval_is_told(backend: FakeBacke
     slow = SecretsClient(backend, ttl=100_000.0, max_stale=200_000.0)
     with clients.replaced("default", slow):
         assert "every 1 days" in complaints(deploy=True, network=True)["smclient.W003"]
+    own = {name: {"ttl": 60.0} for name in ("prod/web", "prod/mail")}
+    faster = SecretsClient(backend, ttl=100_000.0, max_stale=200_000.0, per_secret=own)
+    with clients.replaced("default", faster):
+        assert "smclient.W003" not in complaints(deploy=True, network=True)
 
 
 # --- at the start ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import django
@@ -13,7 +14,8 @@ from django.test import Client, RequestFactory, override_settings
 from django.utils.log import AdminEmailHandler
 from django.views.debug import technical_500_response
 
-from smclient import SecretsClient
+from smclient import SecretsClient, SecretValue
+from smclient.masking import Masker
 from smclient.testing import FakeBackend
 from smclient_django import secret, secret_now
 from smclient_django.debug import OURS
@@ -61,6 +63,23 @@ def test_a_debug_page_shows_no_secret(browser: Client, query: str, accept: str) 
     if accept == "text/html" and not query:
         assert "SECRET_KEY_FALLBACKS" in page
         assert "held" in page
+
+
+def test_a_page_prepares_its_search_once(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for each text on it: with a hundred secrets that took half a minute."""
+    prepared: list[SecretValue] = []
+    forms = Masker._forms
+
+    def noted(self: Masker, value: SecretValue) -> Iterator[str]:
+        prepared.append(value)
+        return forms(self, value)
+
+    monkeypatch.setattr(Masker, "_forms", noted)
+    with override_settings(DEBUG=True):
+        for _ in range(2):
+            page = browser.get("/tested/").content.decode()
+    assert "canary" not in page
+    assert 0 < len(prepared) == len({(value.arn, value.version_id) for value in prepared})
 
 
 def test_the_page_would_show_it_without_ours(browser: Client) -> None:

@@ -43,9 +43,9 @@ def fresh() -> Any:
     """The receiver of ``request_started``, with nothing held back from tests before."""
     from smclient_django.fresh import before_request
 
-    before_request._held_back.clear()
+    before_request._states.clear()
     yield before_request
-    before_request._held_back.clear()
+    before_request._states.clear()
 
 
 # --- freshness ------------------------------------------------------------------------------------
@@ -124,6 +124,21 @@ def test_an_absent_secret_does_not_hold_up_requests(
         receiver()
     assert len(backend.calls) <= 2
     assert client.get("prod/web")["django_key"] == CANARY
+
+
+def test_an_optional_secret_that_is_absent_costs_a_call_a_ttl(
+    backend: FakeBackend, clock: FakeClock, fresh: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no line in the log."""
+    absent = secret("secret://prod/absent-optional?optional=1", alias="other")
+    client = SecretsClient(backend, ttl=60.0, jitter=0.0, clock=clock, worker=Inline())
+    with clients.replaced("other", client):
+        for _ in range(60):
+            fresh()
+            clock.advance(1)
+        assert len(backend.calls) == 1
+        assert str(absent) == ""
+    assert "prod/absent-optional" not in caplog.text
 
 
 def test_wrong_settings_do_not_break_requests(fresh: Any) -> None:
@@ -394,6 +409,63 @@ def test_importing_loads_no_framework_and_no_boto3(tmp_path: Path) -> None:
     )
     done = python(code, tmp_path)
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("command", [["check"], ["smclient", "check"]])
+def test_check_tells_everything_that_a_start_refuses(tmp_path: Path, command: list[str]) -> None:
+    """By the ids of the checks, where a server says the first and ends."""
+    (tmp_path / "tested_settings.py").write_text(
+        "from smclient_django import secret\n"
+        "SMCLIENT = {'default': {'BACKEND': 'null://', 'TLL': 5}}\n"
+        "API = [secret('secret://'), secret('secret://a#')]\n"
+        "DATABASES = {'default': {'ENGINE': 'smclient_django.db.postgresql', 'SECRET': 5}}\n"
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['smclient_django']\n"
+    )
+    started = python("import django; django.setup()", tmp_path)
+    assert started.returncode == 1
+    assert "settings.API[0]" in started.stderr
+    checked = python(
+        f"import sys; sys.argv = {['manage.py', *command]!r}\n"
+        "from django.core.management import execute_from_command_line as run\n"
+        "run(sys.argv)",
+        tmp_path,
+    )
+    assert checked.returncode == 1
+    for said in ("settings.API[0]", "settings.API[1]", "E001", "E002", "TLL", "E006"):
+        assert said in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
+EARLY = """
+from smclient.testing import FakeBackend
+from smclient_django import clients, configure, secret_now
+BACKENDS = [FakeBackend({"a": name}) for name in ("before", "early", "later")]
+configure({"default": {"BACKEND": BACKENDS[0]}})
+assert secret_now("secret://a") == "before"
+SMCLIENT = configure({"default": {"BACKEND": BACKENDS[1]}, "b": {"BACKEND": BACKENDS[2]}})
+assert (secret_now("secret://a"), secret_now("secret://a", alias="b")) == ("early", "later")
+INSTALLED_APPS = ["smclient_django"]
+"""
+
+
+def test_a_client_of_the_loading_settings_ends_as_any_other(tmp_path: Path) -> None:
+    """It serves the loaded settings too; once it is closed it is given to nobody."""
+    (tmp_path / "tested_settings.py").write_text(EARLY)
+    code = (
+        "import django; django.setup()\n"
+        "from django.conf import settings\n"
+        "from smclient_django import clients, secret_now\n"
+        "def closed(): return [backend.closed for backend in settings.BACKENDS]\n"
+        "assert closed() == [True, False, False]\n"  # what was said before counts no more
+        "early = clients.made(); first = clients['default']\n"
+        "assert first in early and len(clients.made()) == 2\n"
+        "clients.close()\n"
+        "assert closed() == [True, True, True] and clients.made() == []\n"
+        "assert clients['default'] is not first\n"
+        "assert secret_now('secret://a') == 'early'\n"
+    )
+    done = python(code, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_alias_that_does_not_change_keeps_its_client() -> None:

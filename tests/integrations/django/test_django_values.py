@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core import signing
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 from itsdangerous import URLSafeSerializer
 
 from smclient import BackendUnavailableError, SecretsClient
@@ -23,9 +25,11 @@ from smclient_django import (
     SecretConfigError,
     clients,
     discover,
+    network,
     secret,
     secret_fallbacks,
     secret_now,
+    status,
 )
 from smclient_django.values import SecretKeyFallbacks, SigningKey
 
@@ -172,6 +176,23 @@ def test_an_alias_that_is_none_is_told() -> None:
         str(secret(KEY, alias="other"))
 
 
+@pytest.mark.parametrize("segment", ["SecretString", "SecretStrin"])
+def test_text_around_a_reference_is_not_shown(client: SecretsClient, segment: str) -> None:
+    """Neither of one that leads nowhere nor of a bad one: it may be a password written out."""
+    text = f"pg://u:hunter2@{{{{resolve:secretsmanager:prod/none:{segment}:host}}}}/db"
+    value = secret(text)
+    with pytest.raises(SecretConfigError, match="prod/none") as used:
+        str(value)
+    with pytest.raises(SecretConfigError, match="prod/none") as now:
+        secret_now(text)
+    with override_settings(URL=value):
+        told = [repr(settings.URL), str(used.value), str(now.value), str(status.rows())]
+        told += [str(message) for message in run_checks(tags=["smclient", "smclient_network"])]
+        told += [str(trouble) for trouble in network.warm()]
+    assert "prod/none" in str(told)
+    assert "hunter2" not in str(told)
+
+
 # --- the signing key ------------------------------------------------------------------------------
 
 
@@ -188,6 +209,40 @@ def test_the_key_can_be_measured_but_not_spelled(client: SecretsClient) -> None:
     assert not any(isinstance(character, str | bytes) for character in key)
     with pytest.raises((TypeError, AttributeError)):
         URLSafeSerializer(key).dumps("x")
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_an_empty_key_is_an_error_and_signs_nothing(
+    client: SecretsClient, backend: FakeBackend, key: str | None
+) -> None:
+    """Everybody knows it."""
+    signed = signing.dumps({"user": 1})
+    backend.put("prod/web", {"django_key": key})
+    client.refresh("prod/web")
+    for use in (lambda: signing.dumps({"user": 1}), lambda: signing.loads(signed)):
+        with pytest.raises(SecretConfigError, match=r"settings.SECRET_KEY.*empty"):
+            use()
+
+
+def test_an_empty_fallback_verifies_nothing(client: SecretsClient, backend: FakeBackend) -> None:
+    """Whether the fallbacks follow a secret or are a plain list with one in it."""
+    backend.put("prod/web", {"django_key": CANARY, "old": ""})
+    signer = signing.TimestampSigner(salt="django.core.signing")
+    signer.key = ""
+    forged = signer.sign_object({"user": 1})
+    old = secret("secret://prod/web#old")
+    for fallbacks in ([old], secret_fallbacks(KEY, more=[old])):
+        with (
+            override_settings(SECRET_KEY_FALLBACKS=fallbacks),
+            pytest.raises(SecretConfigError, match="empty"),
+        ):
+            signing.loads(forged)
+    absent = secret("secret://prod/web?optional=1#none")
+    with (
+        override_settings(SECRET_KEY_FALLBACKS=secret_fallbacks(KEY, more=[absent])),
+        pytest.raises(signing.BadSignature),
+    ):
+        signing.loads(forged)
 
 
 def test_signatures_survive_a_rotation(client: SecretsClient, backend: FakeBackend) -> None:

@@ -25,6 +25,7 @@ from smclient.testing import FakeBackend, FakeClock, Inline
 from smclient_fastapi import Secret, SecretStartError, client_of, lifespan
 
 CANARY = "canary-api-77"
+URL = "pg://u:hunter2@{{resolve:secretsmanager:prod/none:SecretString:host}}/db"
 Key = Annotated[str, Depends(Secret("secret://prod/app#api_key"))]
 
 
@@ -113,6 +114,56 @@ def test_a_secret_that_cannot_be_read_is_503(
     )
     assert "secret://prod/none#key" in caplog.text
     assert "create it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "secret://prod/none",
+        "secret://prod/none?stage=AWSPENDING",
+        "{{resolve:secretsmanager:prod/web:SecretString:key}}{{resolve:secretsmanager:prod/none}}",
+        "aws-secretsmanager:prod/web;prod/none",
+    ],
+)
+def test_what_is_absent_at_the_start_is_named_once(
+    make_client: Callable[[], SecretsClient], reference: str
+) -> None:
+    """The one that it is, also among others."""
+    app = FastAPI(lifespan=lifespan(make_client(), warm=[reference, "prod/app"]))
+    with pytest.raises(SecretStartError) as caught, TestClient(app):
+        pass
+    assert str(caught.value).count("secret 'prod/none', stage ") == 1
+    assert "secret 'prod/web'" not in str(caught.value)
+
+
+def test_an_optional_list_of_secrets_may_be_absent(
+    make_client: Callable[[], SecretsClient],
+) -> None:
+    """As an optional secret may."""
+    warm = ["optional:aws-secretsmanager:prod/none;prod/web", "secret://prod/none?optional=1"]
+    with TestClient(FastAPI(lifespan=lifespan(make_client(), warm=warm))):
+        pass
+
+
+def test_text_around_a_reference_is_not_shown(
+    make_client: Callable[[], SecretsClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in the log of a request, nor at the start: it may be a password written out."""
+    made = FastAPI(lifespan=lifespan(make_client()))
+
+    @made.get("/url")
+    async def answer(url: Annotated[str, Depends(Secret(URL))]) -> str:
+        return url
+
+    with TestClient(made) as browser:
+        assert browser.get("/url").status_code == 503
+    with (
+        pytest.raises(SecretStartError, match="secret://prod/none#host") as caught,
+        TestClient(FastAPI(lifespan=lifespan(make_client(), warm=[URL]))),
+    ):
+        pass
+    assert "secret://prod/none#host" in caplog.text
+    assert "hunter2" not in caplog.text + str(caught.value) + repr(Secret(URL))
 
 
 def test_a_bad_reference_fails_where_it_is_written() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Config, Flask
 
-from smclient import BackendUnavailableError, ConfigError, SecretsClient
+from smclient import AccessDeniedError, BackendUnavailableError, ConfigError, SecretsClient
 from smclient.testing import FakeBackend, FakeClock
 from smclient_flask import LiveConfig, SecretConfigError, Secrets
 
@@ -83,6 +83,45 @@ def test_setdefault_and_pop_answer_with_values(make_app: Callable[..., Flask]) -
     assert app.config.raw("B") == "secret://prod/web#port"
 
 
+def test_what_leads_nowhere_is_popped_as_none(make_app: Callable[..., Flask]) -> None:
+    """Not as the reference; and a default is for what is not there."""
+    app = make_app(A="secret://prod/none?optional=1", B=None)
+    assert app.config.pop("A", "default") is None
+    assert app.config.pop("B", "default") is None
+    assert "A" not in app.config
+
+
+def test_a_setting_that_cannot_be_read_is_not_taken_away(make_app: Callable[..., Flask]) -> None:
+    """It fails as a read does."""
+    app = make_app(SMCLIENT_LAZY=True, A="secret://prod/none")
+    with pytest.raises(SecretConfigError):
+        app.config.pop("A")
+    assert app.config.raw("A") == "secret://prod/none"  # type: ignore[attr-defined]
+
+
+def test_a_config_class_of_the_app_stays(client: SecretsClient) -> None:
+    """Its methods and what it does with values; the config is live all the same."""
+
+    class Own(Config):
+        def __getitem__(self, key: str) -> Any:
+            value = super().__getitem__(key)
+            return f"secret://prod/web#{key.lower()}" if value == "mine" else value
+
+        def twice(self, key: str) -> Any:
+            return self[key] * 2
+
+    class App(Flask):
+        config_class = Own
+
+    app = App("tested")
+    app.config["KEY"] = "mine"
+    Secrets(app, client=client)
+    assert isinstance(app.config, Own)
+    assert isinstance(app.config, LiveConfig)
+    assert app.config["KEY"] == CANARY
+    assert app.config.twice("KEY") == CANARY * 2
+
+
 def test_every_setting_that_fails_is_named_at_once(make_app: Callable[..., Flask]) -> None:
     """With reference and remedy, so that one start shows all there is to do."""
     with pytest.raises(SecretConfigError) as caught:
@@ -97,6 +136,18 @@ def test_every_setting_that_fails_is_named_at_once(make_app: Callable[..., Flask
     assert "GOOD" not in told
     assert "SMCLIENT_LAZY" in told
     assert "canary" not in told
+
+
+def test_an_optional_list_of_secrets_may_be_absent(
+    make_app: Callable[..., Flask], backend: FakeBackend
+) -> None:
+    """As an optional secret may; one that is denied may not be used."""
+    app = make_app(A="optional:aws-secretsmanager:prod/none;prod/web")
+    assert app.config["A"]["port"] == 8080
+    assert make_app(A="optional:aws-secretsmanager:prod/none;prod/no").config["A"] == {}
+    backend.fail_with(AccessDeniedError("not allowed"), times=None)
+    with pytest.raises(SecretConfigError, match="not allowed"):
+        make_app(A="optional:aws-secretsmanager:prod/other;prod/no")
 
 
 def test_a_backend_that_is_away_is_asked_once_at_the_start(

@@ -177,6 +177,39 @@ def test_lazy_apps_start_without_their_secrets(
     assert app.config["B"] == CANARY
 
 
+@pytest.mark.parametrize(
+    ("environment", "setting", "lazy"),
+    [
+        ("1", None, True),
+        ("on", None, True),
+        ("off", None, False),
+        ("", None, False),
+        ("1", False, False),
+        ("0", "yes", True),
+        ("0", "Off", False),
+    ],
+)
+def test_the_environment_says_lazy_under_the_app(
+    make_app: Callable[..., Flask],
+    backend: FakeBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    setting: bool | str | None,
+    lazy: bool,
+) -> None:
+    """In the words that environments have for a switch."""
+    monkeypatch.setenv("SMCLIENT_LAZY", environment)
+    given = {} if setting is None else {"SMCLIENT_LAZY": setting}
+    make_app(A="secret://prod/text", **given)
+    assert bool(backend.calls) is not lazy
+
+
+def test_what_is_neither_on_nor_off_is_refused(make_app: Callable[..., Flask]) -> None:
+    """Rather than taken for on."""
+    with pytest.raises(ConfigError, match="SMCLIENT_LAZY is 'nope'"):
+        make_app(SMCLIENT_LAZY="nope")
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize(
     ("setting", "segment"),

@@ -192,6 +192,31 @@ def test_without_stages_a_rotation_ends_all_sessions(
     assert not app.config.get("SECRET_KEY_FALLBACKS")
 
 
+@pytest.mark.parametrize(
+    ("environment", "settings", "old"),
+    [
+        ("", {}, []),
+        ("AWSPREVIOUS", {}, [CANARY]),
+        ("AWSPREVIOUS", {"SMCLIENT_SESSION_STAGES": ()}, []),
+        ("", {"SMCLIENT_SESSION_STAGES": "AWSPREVIOUS"}, [CANARY]),
+    ],
+)
+def test_the_environment_names_the_stages_under_the_app(
+    make_worker: Callable[..., Flask],
+    backend: FakeBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    settings: dict[str, Any],
+    old: list[str],
+) -> None:
+    """``SMCLIENT_SESSION_STAGES=`` for a key that got out needs no change of the app."""
+    monkeypatch.setenv("SMCLIENT_SESSION_STAGES", environment)
+    app = make_worker(**settings)
+    rotate(backend, "another key")
+    see(app)
+    assert app.config.session_keys() == [*old, "another key"]  # type: ignore[attr-defined]
+
+
 def test_the_current_stage_is_no_stage_beside_it(make_worker: Callable[..., Flask]) -> None:
     """It is always there."""
     with pytest.raises(ConfigError, match="leave that out"):
@@ -239,3 +264,27 @@ def test_a_key_that_cannot_be_read_names_the_setting(backend: FakeBackend) -> No
         SecretConfigError, match=r"app.config\['SECRET_KEY'\] = 'secret://prod/none"
     ):
         add_page(app).test_client().get("/count")
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_an_empty_key_is_an_error_and_signs_no_session(
+    make_worker: Callable[..., Flask], backend: FakeBackend, key: str | None
+) -> None:
+    """Everybody knows it."""
+    app = make_worker()
+    app.testing = True
+    backend.put("prod/web", {"key": key})
+    see(app)
+    with pytest.raises(SecretConfigError, match="empty"):
+        app.test_client().get("/count")
+
+
+@pytest.mark.parametrize("fallbacks", [["secret://prod/web#old"], "secret://prod/web#old", [""]])
+def test_an_empty_fallback_verifies_nothing(
+    make_worker: Callable[..., Flask], backend: FakeBackend, fallbacks: Any
+) -> None:
+    """Anybody could have signed with it."""
+    backend.put("prod/web", {"key": CANARY, "old": ""})
+    app = make_worker(SECRET_KEY_FALLBACKS=fallbacks)
+    assert "" not in app.config["SECRET_KEY_FALLBACKS"]
+    assert "" not in app.config.session_keys()  # type: ignore[attr-defined]

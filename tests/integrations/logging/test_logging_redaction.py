@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,6 +71,73 @@ def test_tracebacks_are_masked(log: tuple[logging.Logger, io.StringIO]) -> None:
     assert "canary" not in written.getvalue()
 
 
+class AsJson(logging.Formatter):
+    """As JSON formatters do it: exceptions formatted anew, extras by ``str`` or ``repr``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {name: value for name, value in vars(record).items() if name != "exc_info"}
+        if record.exc_info:
+            event["exc"] = self.formatException(record.exc_info)
+        return json.dumps(event, default=lambda value: f"{value} {value!r}")
+
+
+class Holder:
+    def __repr__(self) -> str:
+        return f"Holder({PASSWORD})"
+
+
+class Said(Exception):
+    def __repr__(self) -> str:
+        return "Said()"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ValueError(PASSWORD),
+        Said(PASSWORD),
+        OSError(2, "no such file", f"/{PASSWORD}"),
+        ExceptionGroup("x", [ValueError(PASSWORD)]),
+        PASSWORD.encode(),
+        Holder(),
+        [Holder()],
+        {"a": Holder()},
+    ],
+)
+def test_formatters_of_their_own_kind_get_no_secret(
+    log: tuple[logging.Logger, io.StringIO], extra: object
+) -> None:
+    """Neither in an exception that they format themselves, nor in objects given by ``extra``."""
+    logger, written = log
+    logger.handlers[0].setFormatter(AsJson())
+    try:
+        fail(PASSWORD)
+    except RuntimeError:
+        logger.exception("it failed", extra={"more": extra, "plain": ValueError("shown")})
+    assert "RuntimeError: with ***" in written.getvalue()
+    assert "shown" in written.getvalue()
+    assert "canary" not in written.getvalue()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="filters can give another record from 3.12")
+def test_other_handlers_get_the_record_as_it_was(
+    log: tuple[logging.Logger, io.StringIO],
+) -> None:
+    """The filter gives its handler a copy."""
+    logger, _ = log
+    seen: list[logging.LogRecord] = []
+    other = logging.Handler()
+    other.emit = seen.append  # type: ignore[method-assign]
+    logger.addHandler(other)
+    try:
+        fail(PASSWORD)
+    except RuntimeError as error:
+        raised = error
+        logger.exception("%s", PASSWORD, extra={"more": error})
+    assert seen[0].exc_info is not None
+    assert seen[0].exc_info[1] is seen[0].__dict__["more"] is raised
+
+
 def test_a_wrong_format_is_reported_by_logging_as_ever(
     log: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,4 +171,30 @@ def test_structlog_events_are_masked(client: SecretsClient) -> None:
         {"list": ["***"]},
     )
     assert "RuntimeError: with ***" in event["exception"]
+    assert "canary" not in written.getvalue()
+
+
+@pytest.mark.parametrize("renderer", ["json", "console", "keyvalue"])
+def test_structlog_renderers_get_no_secret_in_objects(client: SecretsClient, renderer: str) -> None:
+    """Exceptions with what caused them, also those that a renderer formats itself, and bytes."""
+    renderers: dict[str, Any] = {
+        "json": structlog.processors.JSONRenderer(),
+        "console": structlog.dev.ConsoleRenderer(colors=False),
+        "keyvalue": structlog.processors.KeyValueRenderer(),
+    }
+    written = io.StringIO()
+    logger: Any = structlog.wrap_logger(
+        structlog.PrintLogger(written), processors=[redact(client), renderers[renderer]]
+    )
+    try:
+        try:
+            fail(PASSWORD)
+        except RuntimeError as error:
+            raise ValueError("outer") from error
+    except ValueError as error:
+        values = {"error": ValueError(PASSWORD), "raw": PASSWORD.encode(), "object": Holder()}
+        logger.error("it failed", exc_info=True, **values)
+        logger.error("it failed", exc_info=error)
+        logger.error("it failed", exc_info=(type(error), error, error.__traceback__))
+    assert written.getvalue().count("RuntimeError: with ***") == 3
     assert "canary" not in written.getvalue()

@@ -58,6 +58,19 @@ def test_every_field_that_fails_is_named_with_reference_and_remedy() -> None:
     assert caught.value.title == "Broken"
 
 
+def test_each_error_names_its_secret_once() -> None:
+    """As the client says it, whether it was read alone or in a batch."""
+
+    class Alone(SecretsBaseSettings):
+        absent: Annotated[str, FromSecret("prod/none", "key")]
+
+    for model in (Alone, Broken):
+        with pytest.raises(ValidationError) as caught:
+            model()
+        (told,) = [e["msg"] for e in caught.value.errors() if e["loc"] == ("absent",)]
+        assert told.count("secret 'prod/none', stage AWSCURRENT") == 1
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -96,6 +109,31 @@ def test_a_whole_secret_that_cannot_be_read_is_said(backend: FakeBackend) -> Non
 
 
 # --- nothing is shown -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "{{resolve:secretsmanager:prod/db:SecretStrin:host}}",
+        "{{resolve:secretsmanager:prod/db:SecretString:host",
+        "{{resolve:secretsmanager:prod/none:SecretString:host}}",
+    ],
+)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_text_around_a_reference_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, reference: str, hidden: bool
+) -> None:
+    """Bad or absent, in the message and as the input: it may be a password written out."""
+
+    class Urls(SecretsBaseSettings):
+        model_config = SecretsConfigDict(hide_input_in_errors=hidden)
+        url: str
+
+    monkeypatch.setenv("URL", f"postgres://app:hunter2@{reference}/db")
+    with pytest.raises(ValidationError, match="resolve|prod/none") as caught:
+        Urls()  # type: ignore[call-arg]
+    told = str(caught.value) + caught.value.json() + repr(caught.value.errors())
+    assert "hunter2" not in told
 
 
 def test_a_value_of_the_wrong_kind_is_not_shown() -> None:

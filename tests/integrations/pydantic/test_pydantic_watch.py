@@ -10,8 +10,10 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from smclient import AccessDeniedError, BackendUnavailableError, SecretsClient
-from smclient.testing import FakeBackend, FakeClock, Inline
+from smclient import AccessDeniedError, BackendError, BackendUnavailableError, SecretsClient
+from smclient.fresh import Freshness
+from smclient.keyring import RETRY
+from smclient.testing import FakeBackend, FakeClock, Inline, Queued
 from smclient_pydantic import FromSecret, SecretsBaseSettings, use_client, watch
 
 
@@ -42,6 +44,18 @@ def test_the_current_instance_follows_its_secrets(backend: FakeBackend, clock: F
     assert after is not before
     assert (after.db.user, after.db.password.get_secret_value(), after.number) == ("u2", "p2", 2)
     assert (before.db.user, before.number) == ("us-canary-er", 5432)
+
+
+def test_web_frameworks_keep_it_within_its_ttl(backend: FakeBackend, clock: FakeClock) -> None:
+    """Theirs is a ``Freshness``, which knows what an instance was made of."""
+    client = SecretsClient(backend, ttl=60, jitter=0, clock=clock, worker=Queued())
+    with use_client(client):
+        live = watch(Settings)
+    rotate(backend)
+    clock.advance(61)
+    assert live.current.number == 5432
+    Freshness().look(client)
+    assert live.current.number == 2
 
 
 def test_reading_it_asks_nobody(backend: FakeBackend, clock: FakeClock) -> None:
@@ -96,6 +110,31 @@ def test_values_that_do_not_fit_leave_the_old_instance(
     rotate(backend, port=3)
     client.refresh("prod/db")
     assert live.current.number == 3
+
+
+@pytest.mark.parametrize(
+    "failure", [BackendUnavailableError("no answer"), AccessDeniedError("not now")]
+)
+def test_a_secret_that_cannot_be_read_is_tried_again_soon(
+    backend: FakeBackend,
+    clock: FakeClock,
+    client: SecretsClient,
+    caplog: pytest.LogCaptureFixture,
+    failure: BackendError,
+) -> None:
+    """Not at the next rotation only, and not at each read."""
+    live = watch(Settings)
+    rotate(backend)
+    client.refresh("prod/db")
+    backend.before = lambda call: "prod/maybe" in call.secret_ids and backend.fail_with(failure)
+    clock.advance(30)  # a refusal is remembered for a moment
+    assert {live.current.number for _ in range(5)} == {5432}
+    assert caplog.text.count("the old one stays") == 1
+    backend.before = lambda call: None
+    clock.advance(RETRY - 1)
+    assert live.current.number == 5432
+    clock.advance(30)
+    assert live.current.number == 2
 
 
 def test_an_outage_does_not_reach_its_readers(backend: FakeBackend, clock: FakeClock) -> None:

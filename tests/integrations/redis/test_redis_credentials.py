@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
+import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -145,6 +147,24 @@ def test_a_provider_without_a_secret_is_refused() -> None:
     """When it is made."""
     with pytest.raises(TypeError, match="name of a secret"):
         SecretCredentials()
+
+
+def test_providers_share_the_client_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery has a URL name a class, and kombu makes one for each channel."""
+    monkeypatch.setenv("SMCLIENT_BACKEND", "null://")
+    assert len({SecretCredentials(secret_id="prod/redis").client for _ in range(8)}) == 1
+
+
+def test_a_provider_that_is_gone_is_held_by_no_client(user: User) -> None:
+    """The client lives on; channels come and go."""
+    provider = SecretCredentials(user.client, "prod/redis")
+    provider.on_next(lambda login: None)
+    assert user.client._hooks.wants("rotate")
+    gone = weakref.ref(provider)
+    del provider
+    gc.collect()
+    assert gone() is None
+    assert not user.client._hooks.wants("rotate")
 
 
 # --- Celery ---------------------------------------------------------------------------------------
