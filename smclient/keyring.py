@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from smclient import references
+from smclient.allowance import Allowance
 from smclient.client import SecretsClient
 from smclient.errors import (
     ConfigError,
@@ -34,26 +35,6 @@ EVERY = 10.0
 
 Key = str | bytes
 K = TypeVar("K", bound=Key)
-
-
-class Allowance:
-    """So many at once, then one each ``every`` seconds. Pure: time comes in."""
-
-    def __init__(self, burst: int = BURST, every: float = EVERY) -> None:
-        self._burst = burst
-        self._every = every
-        self._left = float(burst)
-        self._at: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Whether one more is allowed at ``now`` (monotonic seconds)."""
-        if self._at is not None:
-            self._left = min(self._burst, self._left + (now - self._at) / self._every)
-        self._at = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +78,7 @@ class KeyRing:
         self._lock = threading.Lock()
         self._again = threading.Lock()
         self._last: _Look | None = None
-        self._allowance = Allowance()
+        self._allowance = Allowance(BURST, EVERY)
         survive_fork(self)
 
     def after_fork(self) -> None:

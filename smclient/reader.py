@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from smclient import boto_shapes
-from smclient.allowance import Allowance
+from smclient.allowance import Allowances
 from smclient.backend import Backend
 from smclient.background import Worker
 from smclient.batch import Batch, pages
@@ -80,7 +80,7 @@ class Reader:
             enough=self._refresher.batches,
         )
         self.negatives = Negatives()
-        self._allowance = Allowance()
+        self._allowances = Allowances()
         self._on_moved = on_moved
 
     def read(self, ref: SecretRef, max_age: float | None = None) -> SecretValue:
@@ -140,7 +140,7 @@ class Reader:
         answer counts, a refusal too."""
         held, now = self.cache.look(ref), self._monotonic()
         asked = ref.secret_id if held is None else held.value.arn
-        if not self._allowance.take(asked, now):
+        if not self._allowances.take(asked, now):
             if held is not None and self.may_serve(ref):
                 self._meter.count("coalesced", arn=held.value.arn)
                 return held.value

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smclient import SecretsClient
-from smclient.allowance import AT_ONCE, MOST, PER_SECOND, Allowance
+from smclient.allowance import AT_ONCE, MOST, PER_SECOND, Allowances
 from smclient.testing import FakeBackend, FakeClock
 
 
@@ -53,16 +53,16 @@ def test_what_the_client_itself_changed_is_always_fetched(
 
 def test_the_books_are_bounded() -> None:
     """The one that was forced the longest time ago begins anew."""
-    allowance = Allowance()
+    allowance = Allowances()
     for number in range(MOST + 10):
         allowance.take(f"arn:{number}", 0.0)
-    assert len(allowance._left) == MOST
+    assert len(allowance._of) == MOST
 
 
 @given(st.lists(st.floats(0, 3), max_size=40))
 def test_never_more_calls_than_at_once_and_one_a_second(pauses: list[float]) -> None:
     """Whatever the rhythm."""
-    allowance, now, calls = Allowance(), 0.0, 0
+    allowance, now, calls = Allowances(), 0.0, 0
     for pause in pauses:
         now += pause
         calls += allowance.take("arn", now)

@@ -15,7 +15,8 @@ from smclient import (
     SecretContentError,
     SecretsClient,
 )
-from smclient.keyring import BURST, EVERY, RETRY, Allowance, KeyRing
+from smclient.allowance import Allowance
+from smclient.keyring import BURST, EVERY, RETRY, KeyRing
 from smclient.remedies import remedy, with_remedy
 from smclient.testing import FakeBackend, FakeClock, Inline
 
