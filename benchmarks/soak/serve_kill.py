@@ -1,6 +1,6 @@
 """kill -9 of the server under write load: is an acknowledged write ever lost?
 
-    .venv/bin/python benchmarks/soak/serve_kill.py [--kills 150] [--writers 4] [--seed 7]
+    .venv/bin/python benchmarks/soak/serve_kill.py [--kills 150] [--writers 4] [--workers 1]
 
 Each round starts `smclient serve` over the same SQLite store. Writers, each with a connection of
 its own, create secrets and put values into their own and into one that all of them share, and note
@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=150)
     parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that serve; all are killed"
+    )
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     chance = random.Random(options.seed)
@@ -62,7 +66,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         url = f"embedded://{folder}/kill.db"
         for number in range(options.kills):
-            done = killed(url, number, options.writers, chance.uniform(0.02, 0.8))
+            seconds = chance.uniform(0.02, 0.8)
+            done = killed(url, number, options.writers, options.workers, seconds)
             acknowledged += done.count
             faults += found(url, number, done)
             if sys.stdout.isatty():
@@ -76,9 +81,10 @@ def main() -> int:
     return 1 if faults or acknowledged < options.kills else 0
 
 
-def killed(url: str, number: int, writers: int, seconds: float) -> Round:
+def killed(url: str, number: int, writers: int, workers: int, seconds: float) -> Round:
     """Serve, write for some seconds, kill; what was acknowledged."""
     command = [str(BIN / "smclient"), "serve", "--port", "0", "--json", "--store", url]
+    command += ["--workers", str(workers)]
     process = subprocess.Popen(
         [*command, "--no-verify-signatures"], stdout=subprocess.PIPE, text=True, env=environment()
     )
@@ -93,13 +99,22 @@ def killed(url: str, number: int, writers: int, seconds: float) -> Round:
     for thread in threads:
         thread.start()
     time.sleep(seconds)
-    process.kill()
+    serving = [process.pid] if workers == 1 else [process.pid, *children(process.pid)]
+    for each in serving:
+        os.kill(each, signal.SIGKILL)
     process.wait()
     process.stdout.close()
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive(), "a writer hangs after the server is gone"
     return done
+
+
+def children(process: int) -> list[int]:
+    """The processes that it forked."""
+    return [
+        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
 
 
 def write(port: int, number: int, writer: int, done: Round) -> None:
