@@ -15,7 +15,6 @@ from smclient.errors import ConfigError
 from smclient.pricing import Cost, PriceBook
 from smclient_embedded import metrics
 from smclient_embedded.alarms import AlarmBoard
-from smclient_embedded.backup import read_backup, write_backup
 from smclient_embedded.door import Door
 from smclient_embedded.finding import locate
 from smclient_embedded.master import MasterKey, Passphrase, new_key
@@ -77,6 +76,8 @@ class Upkeep:
         Raises:
             ConfigError, BackupError: see ``smclient_embedded.backup``.
         """
+        from smclient_embedded.backup import write_backup  # a server starts sooner without
+
         self._door.audit.flush()
         return write_backup(self._door.store, Path(path), now=self._door.clock.now())
 
@@ -96,6 +97,8 @@ class Upkeep:
         Raises:
             ConfigError, MasterKeyError, BackupError: nothing was kept.
         """
+        from smclient_embedded.backup import read_backup
+
         url = BackendUrl.parse(store if isinstance(store, str) else "embedded:")
         opened = store
         if isinstance(opened, str):

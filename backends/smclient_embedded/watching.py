@@ -15,8 +15,10 @@ from smclient_embedded.alarms import Alarm, AlarmBoard, AlarmRule, Comparison, M
 from smclient_embedded.door import Door
 from smclient_embedded.events import EventBus, Subscription
 from smclient_embedded.events.shapes import ALARM_CHANGED
-from smclient_embedded.findings import FindingParameters, FindingsBook
 from smclient_embedded.store import Scope
+
+if TYPE_CHECKING:
+    from smclient_embedded.findings import FindingParameters, FindingsBook
 
 Target = str | Callable[[dict[str, Any]], object]
 """Who is told: a callable, or a function by name or ARN."""
@@ -162,4 +164,6 @@ class Watching:
         return self._findings_book().set_workflow(finding_ids, status)
 
     def _findings_book(self) -> FindingsBook:
+        from smclient_embedded.findings import FindingsBook  # a server starts sooner without
+
         return FindingsBook(self._door.store, self._door.now)

@@ -1,11 +1,21 @@
-"""What a server loads before it serves: nothing that only a client or another store needs."""
+"""What a server loads before it serves: nothing that only a client, another store, or what nobody
+asked for yet needs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-NOT_NEEDED = ("boto3", "botocore", "urllib3", "psycopg", "sqlalchemy.dialects.postgresql", "rich")
+NOT_NEEDED = (
+    "boto3",
+    "botocore",
+    "urllib3",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
+    "rich",
+    "smclient_embedded.backup",
+    "smclient_embedded.findings",
+)
 
 STARTED = """
 import sys
