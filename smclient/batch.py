@@ -30,10 +30,12 @@ class Batch:
         self.values.update(other.values)
         self.errors.update(other.errors)
 
-    def add(self, secret_id: str, result: SecretValue | SmclientError) -> None:
-        """Take in what one id got."""
+    def add(self, secret_id: str, result: SecretValue | Exception) -> None:
+        """Take in what one id got. What is no ``SmclientError`` is raised: no backend meant it."""
         if isinstance(result, SmclientError):
             self.errors[secret_id] = result
+        elif isinstance(result, Exception):
+            raise result
         else:
             self.values[secret_id] = result
 

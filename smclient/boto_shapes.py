@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from smclient.batch import Batch
@@ -134,3 +134,15 @@ def has_tags(shape: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
     """Whether an entry of ListSecrets has all of these tags."""
     pairs = {(tag["Key"], tag.get("Value", "")) for tag in shape.get("Tags", ())}
     return pairs >= set(tags.items())
+
+
+def pages(
+    ask: Callable[[dict[str, Any]], dict[str, Any]], parameters: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The answers of an operation with a ``NextToken``, one after the other, as they are wanted."""
+    while True:
+        answer = ask(parameters)
+        yield answer
+        if not answer.get("NextToken"):
+            return
+        parameters = {**parameters, "NextToken": answer["NextToken"]}

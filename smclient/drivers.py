@@ -280,7 +280,7 @@ def login_arguments(
         CredentialFieldError: the secret lacks user or password.
     """
     found = value.fields
-    addressed = bool(args) or not _WHOLE_ADDRESS.isdisjoint(kwargs)
+    addressed = bool(args) or any(kwargs.get(name) is not None for name in _WHOLE_ADDRESS)
     arguments: dict[str, Any] = {}
     for argument, field in mapping.items():
         if field in LOGIN_FIELDS or argument in _LOGIN_ARGUMENTS:

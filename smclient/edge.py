@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+from smclient import boto_shapes
 from smclient.backend import Answer, Backend, fetch_newest
 from smclient.errors import BackendError, SmclientError, explain
 from smclient.metering import VALUE_OPERATIONS, Meter
@@ -51,13 +53,7 @@ class Edge:
 
     def pages(self, operation: str, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The answers of an operation that gives what passes filters, page by page."""
-        parameters: dict[str, Any] = {"Filters": filters}
-        while True:
-            answer = self.call(operation, parameters)
-            yield answer
-            if not answer.get("NextToken"):
-                return
-            parameters = {**parameters, "NextToken": answer["NextToken"]}
+        return boto_shapes.pages(partial(self.call, operation), {"Filters": filters})
 
     def _called(self, operation: str, ask: Callable[[], Answer[T]], *asked: str) -> T:
         began = self._now()

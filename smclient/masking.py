@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from smclient.client import SecretsClient
 from smclient.errors import SecretContentError
-from smclient.secret import MASK, SecretValue
+from smclient.secret import MASK, LazySecret, SecretValue
 
 PLAIN_FIELDS = frozenset(
     {"dbInstanceIdentifier", "dbClusterIdentifier", "dbname", "engine", "host", "masterarn", "port"}
@@ -66,11 +66,20 @@ class Masker:
         return self._unless_it_shows(value)
 
     def _unless_it_shows(self, value: Any) -> Any:
-        try:
-            shown = repr(value), str(value)
-        except Exception:  # noqa: BLE001  whatever they raise; whoever shows it will be told
-            return value
-        return next((self(text) for text in shown if self(text) != text), value)
+        if isinstance(value, LazySecret):
+            return repr(value)  # which shows nothing; its text would be read for this
+        kind: Any = type(value)
+        shows: list[Callable[[object], str]] = [repr]
+        if kind.__str__ is not object.__str__:  # else it is the same once more
+            shows.append(str)
+        for show in shows:
+            try:
+                text = show(value)
+            except Exception:  # noqa: BLE001, S112  whatever it raises, whoever shows it is told
+                continue
+            if (masked := self(text)) != text:
+                return masked
+        return value
 
     def _pattern(self) -> re.Pattern[str] | None:
         values = self._cache.values()

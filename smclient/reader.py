@@ -18,6 +18,7 @@ from smclient.clock import Clock
 from smclient.edge import Edge, explained
 from smclient.errors import (
     AccessDeniedError,
+    CredentialsError,
     NotSupportedError,
     SmclientError,
 )
@@ -230,9 +231,13 @@ class Reader:
         except SmclientError as error:
             if isinstance(error, AccessDeniedError | NotSupportedError):
                 self._refresher.deny("batch", error)
-            if not may_serve_stale(error):
-                return batch.add_each(page, one)
-            batch.errors.update(dict.fromkeys(page, error))
+            if isinstance(error, CredentialsError):  # about who asks: one by one is no different
+                refused = {name: self._refused(SecretRef(name), error) for name in page}
+                batch.errors.update(refused)
+            elif may_serve_stale(error):
+                batch.errors.update(dict.fromkeys(page, error))
+            else:
+                batch.add_each(page, one)
             return None
         self._take_in(answer, batch, started, generation)
         return batch.add_each([name for name in page if name not in answer], one)
@@ -283,9 +288,11 @@ class Reader:
         if self._refresher.allows("batch"):
             try:
                 return self._preload_batches(boto_shapes.name_filter(prefix), batch)
-            except (AccessDeniedError, NotSupportedError) as error:
-                if "ListSecrets" in str(error):  # which a filter needs as well
-                    raise
+            except NotSupportedError:  # of filters, perhaps, and not of batches
+                pass
+            except AccessDeniedError as error:
+                if "perform: secretsmanager:BatchGetSecretValue" in str(error):
+                    self._refresher.deny("batch", error)  # a filter needs ListSecrets as well
         return self.preload_listed({}, prefix, batch)
 
     def _preload_batches(self, filters: list[dict[str, Any]], batch: Batch) -> None:

@@ -139,6 +139,8 @@ class Watching:
             ConfigError: a parameter that there is not, or out of its bounds.
             StoreError
         """
+        from smclient_embedded.findings import FindingParameters
+
         if parameters is None or isinstance(parameters, Mapping):
             parameters = FindingParameters.of(parameters or {})
         return self._findings_book().look(parameters, account=account)

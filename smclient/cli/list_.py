@@ -65,12 +65,8 @@ def _secrets(
 
 def listed(client: SecretsClient, **parameters: Any) -> Iterator[dict[str, Any]]:
     """The entries that ListSecrets gives, page after page."""
-    while True:
-        answer = client.call("ListSecrets", **parameters)
+    for answer in boto_shapes.pages(lambda asked: client.call("ListSecrets", **asked), parameters):
         yield from answer.get("SecretList", ())
-        if not answer.get("NextToken"):
-            return
-        parameters["NextToken"] = answer["NextToken"]
 
 
 def _shown(shape: Mapping[str, Any]) -> dict[str, Any]:

@@ -287,3 +287,9 @@ def test_an_address_by_keyword_is_the_address(
     assert (user, str(password() if callable(password) else password)) == ("app", "p1")
     assert kwargs.keys() - {"user", "username", "password"} == {argument}
     assert kwargs[argument] == where[argument]
+
+
+def test_an_address_that_was_left_out_is_the_secrets_own(client: SecretsClient) -> None:
+    """``dsn=os.environ.get(…)``: the password must not go to whatever the driver's default is."""
+    _, kwargs = client.connect("db", factory_of("asyncpg.connection"), dsn=None)
+    assert kwargs["host"] == PG["host"]

@@ -130,3 +130,39 @@ def test_no_text_lets_a_secret_through(secret: str, before: str, after: str) -> 
     """Whatever stands around it."""
     masked = masker({"a": secret})(before + secret + after)
     assert secret not in masked or secret in before + "***" + after
+
+
+def test_a_secret_that_is_read_when_it_is_used_is_not_read_to_be_masked() -> None:
+    """A log line that nobody shows it in would make a call."""
+    backend = FakeBackend({"db": LOGIN, "later": "hunter2-of-later"})
+    client = SecretsClient(backend)
+    client.get("db")
+    lazy = client.lazy("secret://later")
+    backend.calls.clear()
+    assert Masker(client).deep({"key": lazy}) == {"key": repr(lazy)}
+    assert backend.calls == []
+
+
+class Half:
+    """Shows a secret in one way, and breaks in the other."""
+
+    def __init__(self, broken: str) -> None:
+        self.broken = broken
+
+    def __repr__(self) -> str:
+        return self._shown("repr")
+
+    def __str__(self) -> str:
+        return self._shown("str")
+
+    def _shown(self, how: str) -> str:
+        if how == self.broken:
+            raise RuntimeError("cannot be shown")
+        return f"Half({LOGIN['password']})"
+
+
+@pytest.mark.parametrize("broken", ["repr", "str"])
+def test_what_breaks_in_one_way_of_showing_is_masked_in_the_other(broken: str) -> None:
+    masked = masker({"db": LOGIN}).deep(Half(broken))
+    assert isinstance(masked, str)
+    assert LOGIN["password"] not in masked

@@ -66,10 +66,26 @@ def test_where_batches_are_denied_the_names_are_listed(
         "web/2": "2",
     }
     assert batch.errors == {}
+    assert [call.operation for call in backend.calls][:2] == ["BatchGetSecretValue", "ListSecrets"]
+    assert backend.count("BatchGetSecretValue") == 1
     backend.calls.clear()
     client.preload(prefix="web/")
     assert [call.operation for call in backend.calls] == ["ListSecrets"]
     assert client.usage().misses == 0
+
+
+def test_a_role_that_is_called_after_an_operation_is_not_taken_for_it(
+    client: SecretsClient, backend: Listing
+) -> None:
+    """What was denied is what AWS says was to be performed."""
+    said = "role/ListSecrets is not authorized to perform: secretsmanager:BatchGetSecretValue"
+
+    def before(call: Call) -> None:
+        if call.operation == "BatchGetSecretValue":
+            raise AccessDeniedError(said)
+
+    backend.before = before
+    assert set(client.preload(prefix="web/").values) == {"web/0", "web/1", "web/2"}
 
 
 def test_where_nothing_may_be_listed_the_denial_is_told(
