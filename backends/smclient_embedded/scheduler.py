@@ -200,16 +200,16 @@ class Scheduler:
             if job.arn in self._hanging:
                 return self._end(job, tx, "an earlier call of its function still runs here")
         attempt = _Attempt(job, secret)
-        with Heartbeat(lambda: self._keep(attempt, on_hang), RENEWED_SECONDS):
-            try:
+        try:
+            with Heartbeat(lambda: self._keep(attempt, on_hang), RENEWED_SECONDS):
                 reason = self._call_steps(attempt)
-            except machine.Lost:
-                return None
-            except machine.NotYet as later:
-                self._pause(job, later)
-                return None
-            finally:
-                self._hanging.discard(job.arn)
+        except machine.Lost:
+            return None
+        except machine.NotYet as later:
+            self._pause(job, later)
+            return None
+        finally:  # past the last beat, which may be the one that gives the attempt up
+            self._hanging.discard(job.arn)
         with self.door.store.transaction(write=True) as tx:
             return self._end(job, tx, reason)
 
