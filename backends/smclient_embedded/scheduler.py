@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from threading import Event
 from time import monotonic
 
 from smclient.backend import Backend
@@ -110,15 +111,23 @@ class Scheduler:
         self._begin_due()
         return deleted
 
-    def work(self, on_hang: Callable[[], object] = lambda: None) -> list[tuple[str, bool]]:
+    def work(self, on_hang: Callable[[], object] | None = None) -> list[tuple[str, bool]]:
         """Run one job after the other, as long as there are any: which, and whether they ended
-        well. ``on_hang`` is called, from another thread, when this one was given up."""
+        well. ``on_hang`` is called, from another thread, when this one was given up: it sees to
+        another in its place, and this one begins no further job."""
         outcomes: list[tuple[str, bool]] = []
+        is_replaced = Event()
+
+        def replace_this() -> None:
+            if on_hang is not None:
+                is_replaced.set()
+                on_hang()
+
         for _ in range(BATCH):
-            job = self._claim()
+            job = None if is_replaced.is_set() else self._claim()
             if job is None:
                 break
-            is_done = self._run(job, on_hang)
+            is_done = self._run(job, replace_this)
             if is_done is not None:
                 outcomes.append((job.arn, is_done))
         return outcomes

@@ -169,6 +169,29 @@ def test_one_that_was_given_up_is_called_again_only_when_it_came_back(
         assert hangs.calls == 2
 
 
+def test_a_thread_that_was_replaced_begins_nothing_when_it_comes_back(
+    standby: Standby, hangs: Hangs, passes: Callable[[float], None]
+) -> None:
+    """What is due waits for the one in its place: no more run at a time than there are workers."""
+    busy = Hangs()
+    with standby.service.run_in_background(workers=1, seconds=0.001):
+        standby.rotate("hangs", hangs)
+        assert hangs.there.wait(SOON)
+        passes(scheduler.LONGEST_STEP)
+        standby.rotate("busy", busy)
+        assert busy.there.wait(SOON)
+        calls: list[object] = []
+        waits = standby.rotate("waits", lambda event, context: calls.append(event))
+        hangs.go.set()
+        assert hangs.thread is not None
+        hangs.thread.join(SOON)
+        assert not hangs.thread.is_alive()
+        assert calls == []
+        busy.go.set()
+        standby.events.first("RotationFailed", waits)
+        assert calls
+
+
 def test_one_that_is_given_up_as_it_comes_back_is_called_again(
     standby: Standby, monkeypatch: pytest.MonkeyPatch
 ) -> None:
