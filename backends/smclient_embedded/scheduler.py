@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from threading import Event
 from time import monotonic
 
 from smclient.backend import Backend
@@ -19,6 +20,7 @@ from smclient_embedded.following import replicate_changes
 from smclient_embedded.heartbeat import Heartbeat
 from smclient_embedded.managed import ManagedRotation
 from smclient_embedded.rotation import machine
+from smclient_embedded.rotation.left import left_since, note_left
 from smclient_embedded.store.ports import Transaction
 from smclient_embedded.store.records import RotationJob, Scope, SecretRecord
 
@@ -32,8 +34,8 @@ LONGEST_STEP = 20 * 60.0
 """Seconds of the machine's clock after which a step is given up: more than a function in a process
 of its own may take. A callable in this process cannot be ended, only left behind."""
 GRACE = timedelta(minutes=10)
-"""How long a job is left to other nodes by one that has not its function. Then nobody has it, and
-its rotation fails."""
+"""How long a job is left to other nodes by those that have not its function. Then nobody has it,
+and its rotation fails."""
 BATCH = 100
 
 _SHOWN = 300
@@ -79,8 +81,6 @@ class Scheduler:
     owner: str
     _hanging: set[str] = field(default_factory=set)
     """Secrets whose rotation was given up while a call of their function still runs here."""
-    _left: dict[str, tuple[str, int, datetime]] = field(default_factory=dict)
-    """Secrets whose rotation is left to other nodes: which one, attempts until then, since when."""
 
     def run_due(self, *, workers: int = 1) -> Done:
         """Delete what is to be deleted, begin the rotations that are due, run those begun.
@@ -110,15 +110,23 @@ class Scheduler:
         self._begin_due()
         return deleted
 
-    def work(self, on_hang: Callable[[], object] = lambda: None) -> list[tuple[str, bool]]:
+    def work(self, on_hang: Callable[[], object] | None = None) -> list[tuple[str, bool]]:
         """Run one job after the other, as long as there are any: which, and whether they ended
-        well. ``on_hang`` is called, from another thread, when this one was given up."""
+        well. ``on_hang`` is called, from another thread, when this one was given up: it sees to
+        another in its place, and this one begins no further job."""
         outcomes: list[tuple[str, bool]] = []
+        is_replaced = Event()
+
+        def replace_this() -> None:
+            if on_hang is not None:
+                is_replaced.set()
+                on_hang()
+
         for _ in range(BATCH):
-            job = self._claim()
+            job = None if is_replaced.is_set() else self._claim()
             if job is None:
                 break
-            is_done = self._run(job, on_hang)
+            is_done = self._run(job, replace_this)
             if is_done is not None:
                 outcomes.append((job.arn, is_done))
         return outcomes
@@ -200,16 +208,16 @@ class Scheduler:
             if job.arn in self._hanging:
                 return self._end(job, tx, "an earlier call of its function still runs here")
         attempt = _Attempt(job, secret)
-        with Heartbeat(lambda: self._keep(attempt, on_hang), RENEWED_SECONDS):
-            try:
+        try:
+            with Heartbeat(lambda: self._keep(attempt, on_hang), RENEWED_SECONDS):
                 reason = self._call_steps(attempt)
-            except machine.Lost:
-                return None
-            except machine.NotYet as later:
-                self._pause(job, later)
-                return None
-            finally:
-                self._hanging.discard(job.arn)
+        except machine.Lost:
+            return None
+        except machine.NotYet as later:
+            self._pause(job, later)
+            return None
+        finally:  # past the last beat, which may be the one that gives the attempt up
+            self._hanging.discard(job.arn)
         with self.door.store.transaction(write=True) as tx:
             return self._end(job, tx, reason)
 
@@ -221,12 +229,20 @@ class Scheduler:
             is_here = self.managed.is_attached(secret.arn)
         else:
             is_here = self.door.functions.knows(function_arn, tx)
-        token, attempts, since = self._left.pop(job.arn, (job.token, job.attempts, self.door.now()))
-        if (token, attempts) != (job.token, job.attempts):  # somebody ran it meanwhile
-            since = self.door.now()
-        if is_here or self.door.now() - since >= GRACE:
+        if is_here:
             return False
-        self._left[job.arn] = (job.token, job.attempts, since)
+        now = self.door.now()
+        since = left_since(job, tx)
+        if since is not None:
+            return now - since < GRACE
+        note_left(job, tx, now=now)
+        minutes = GRACE.total_seconds() / 60
+        logger.warning(
+            "rotation of %s is left to other nodes, since this one has not what it takes (its "
+            "function, or who sets its password); it fails if none begins it in %g minutes",
+            job.arn,
+            minutes,
+        )
         return True
 
     def _call_steps(self, attempt: _Attempt) -> str | None:

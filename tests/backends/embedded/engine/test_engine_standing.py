@@ -13,6 +13,7 @@ import pytest
 
 from smclient.testing import FakeClock
 from smclient_embedded import EmbeddedService, scheduler
+from smclient_embedded.heartbeat import Heartbeat
 from smclient_embedded.rotating import RotationTo
 from smclient_embedded.standing import Standing
 
@@ -166,6 +167,63 @@ def test_one_that_was_given_up_is_called_again_only_when_it_came_back(
         standby.clock.advance(hours=1)
         standby.events.first("RotationSucceeded", arn)
         assert hangs.calls == 2
+
+
+def test_a_thread_that_was_replaced_begins_nothing_when_it_comes_back(
+    standby: Standby, hangs: Hangs, passes: Callable[[float], None]
+) -> None:
+    """What is due waits for the one in its place: no more run at a time than there are workers."""
+    busy = Hangs()
+    with standby.service.run_in_background(workers=1, seconds=0.001):
+        standby.rotate("hangs", hangs)
+        assert hangs.there.wait(SOON)
+        passes(scheduler.LONGEST_STEP)
+        standby.rotate("busy", busy)
+        assert busy.there.wait(SOON)
+        calls: list[object] = []
+        waits = standby.rotate("waits", lambda event, context: calls.append(event))
+        hangs.go.set()
+        assert hangs.thread is not None
+        hangs.thread.join(SOON)
+        assert not hangs.thread.is_alive()
+        assert calls == []
+        busy.go.set()
+        standby.events.first("RotationFailed", waits)
+        assert calls
+
+
+def test_one_that_is_given_up_as_it_comes_back_is_called_again(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sign of life that gives it up begins before its last step ends, and ends after it."""
+    beats, is_back = threading.Event(), threading.Event()
+    works = RotationTo("new")
+
+    def monotonic() -> float:
+        if threading.current_thread().name != "smclient-heartbeat":
+            return 0.0
+        beats.set()
+        assert is_back.wait(SOON)
+        return scheduler.LONGEST_STEP
+
+    class Ends(Heartbeat):
+        def __exit__(self, *exc_info: object) -> None:
+            is_back.set()
+            super().__exit__(*exc_info)
+
+    def function(event: Any, context: Any) -> None:
+        works(event, context)
+        assert beats.wait(SOON)
+
+    monkeypatch.setattr(scheduler, "monotonic", monotonic)
+    monkeypatch.setattr(scheduler, "RENEWED_SECONDS", 0.001)
+    monkeypatch.setattr(scheduler, "Heartbeat", Ends)
+    arn = standby.rotate("slow", function)
+    assert standby.service.run_due().rotated == ()
+    assert len(standby.service.audit.lookup(event_name="RotationFailed")) == 1
+    monkeypatch.setattr(scheduler, "monotonic", lambda: 0.0)
+    standby.clock.advance(120)
+    assert standby.service.run_due().rotated == (arn,)
 
 
 def test_one_that_ends_the_process_has_failed(standby: Standby) -> None:
