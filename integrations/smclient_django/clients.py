@@ -61,6 +61,7 @@ class Clients:
         Raises:
             SecretConfigError: there is no such alias, its settings are wrong, or the settings are
                 not loaded yet and nothing else says where secrets are.
+            SmclientError: the backend cannot be opened.
         """
         client = self._made.get(alias)
         return client if client is not None else self._make(alias)
@@ -77,6 +78,10 @@ class Clients:
         """The clients that there are by now."""
         with self._lock:
             return [*self._made.values(), *(client for _, client in self._early.values())]
+
+    def has_made(self, alias: str) -> bool:
+        """Whether there is a client of this alias by now."""
+        return alias in self._made
 
     def config(self, alias: str) -> tuple[Any, ClientConfig]:
         """Backend (URL or object) and settings of an alias. Asks nobody.

@@ -1,13 +1,15 @@
 """Before each request: what settings refer to is not older than its ttl.
 
 See ``smclient.fresh``. It runs on a thread under ASGI too: Django calls receivers of
-``request_started`` there. Where the look fails the request goes on, and whoever uses the value is
-told.
+``request_started`` there. Where the look fails, or a backend cannot be opened, the request goes on,
+and whoever uses the value is told.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from smclient import SecretsClient, SmclientError, fresh
@@ -22,18 +24,33 @@ logger = logging.getLogger("smclient.django")
 class Freshness(fresh.Freshness):
     """The receiver of ``request_started``."""
 
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        super().__init__(now)
+        self._unopened: dict[str, float] = {}
+
     def __call__(self, **_: Any) -> None:
         """Fetch what is too old, in one batch for each alias. Raises nothing."""
         for alias, uses in known().items():
-            try:
-                client = clients[alias]
-            except SecretConfigError as error:
-                logger.debug("smclient[%s]: %s", alias, error)  # whoever uses a value is told
+            client = self._opened(alias)
+            if client is None:
                 continue
             for ref, optional in uses.items():
                 fresh.note(client, [ref], optional=optional)
             self.look(client)
             self._look_at_rings(alias, client)
+
+    def _opened(self, alias: str) -> SecretsClient | None:
+        """The client of an alias; none if it cannot be made, which is tried every ``RETRY`` seconds
+        as long as nobody else makes it."""
+        now = (self._given_now or time.monotonic)()
+        if not clients.has_made(alias) and now < self._unopened.get(alias, 0.0):
+            return None
+        try:
+            return clients[alias]
+        except (SmclientError, SecretConfigError) as error:
+            self._unopened[alias] = now + RETRY
+            logger.warning("smclient[%s] has no client: %s", alias, error)
+            return None
 
     def _look_at_rings(self, alias: str, client: SecretsClient) -> None:
         for ring in clients.rings(alias):
