@@ -12,6 +12,9 @@ from smclient.forking import survive_fork
 
 logger = logging.getLogger("smclient")
 
+WAIT = 1.0
+"""Seconds for which a request is held up at most by a look it can go on without."""
+
 Work = Callable[[], object]
 
 
@@ -78,6 +81,13 @@ def _run(queue: SimpleQueue[Work | None]) -> None:
     while (work := queue.get()) is not None:
         do_quietly(work)
         del work
+
+
+def begin(work: Work, name: str) -> threading.Thread:
+    """Begin work on a thread of its own, for whoever waits for it so long only as it likes."""
+    thread = threading.Thread(target=do_quietly, args=(work,), name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def do_quietly(work: Work) -> None:

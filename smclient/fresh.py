@@ -1,7 +1,8 @@
 """``Freshness``: before a request, what requests use is not older than its ttl. For web frameworks.
 
 A client serves a value past its ttl once more while it looks for a newer one. That is right for a
-busy worker and wrong for one that slept for an hour, so the request waits for that one look here.
+busy worker and wrong for one that slept for an hour, so the request waits for that one look here,
+``background.WAIT`` seconds at most: a backend that hangs stalls no worker.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
 
+from smclient import background
 from smclient.client import SecretsClient
 from smclient.errors import ResourceNotFoundError, SmclientError
 from smclient.forking import survive_fork
@@ -51,9 +54,12 @@ def ttl_of(client: SecretsClient, ref: SecretRef) -> float:
 
 @dataclass(slots=True)
 class _State:
-    """Of one client: who is looking, and until when what could not be read is left alone."""
+    """Of one client: who is looking, who of them was waited for in vain, and until when what could
+    not be read is left alone."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
+    looking: threading.Thread | None = None
+    late: threading.Thread | None = None
     held_back: dict[SecretRef, float] = field(default_factory=dict)
 
 
@@ -61,7 +67,8 @@ class Freshness:
     """Fetches what was noted and is older than its ttl, in one batch for each client.
 
     Whatever goes wrong is logged and raised by nobody here: whoever uses the value is told. Safe
-    between threads: one looks, the others that need the same wait for that.
+    between threads: one looks, the others that need the same wait for that, each for
+    ``background.WAIT`` seconds at most.
 
     Args:
         now: monotonic seconds; default: the clock of each client.
@@ -76,22 +83,18 @@ class Freshness:
         """A thread of the parent may have been looking."""
         for state in self._states.values():
             state.lock = threading.Lock()
+            state.looking = state.late = None
 
     def due(self, client: SecretsClient) -> list[SecretRef]:
-        """What ``look`` would fetch now. Asks nobody."""
-        now, held_back = self._now(client), self._state(client).held_back
-        return [
-            ref
-            for ref in list(_in_use.get(client, ()))
-            if now >= held_back.get(ref, 0.0) and client._reader.past_ttl(ref)
-        ]
+        """What ``look`` would wait for now. Asks nobody."""
+        return [] if self._is_late(client) else self._past_ttl(client)
 
     def look(self, client: SecretsClient) -> None:
-        """Wait until everything that was noted is within its ttl, or cannot be now."""
-        if self.due(client):
-            with self._state(client).lock:
-                for ref, error in self._fetched(client, self.due(client)):
-                    self.hold_back(client, ref, error)
+        """Wait until everything that was noted is within its ttl, or cannot be now: for
+        ``background.WAIT`` seconds at most. Nobody waits for a look that took longer."""
+        for _ in range(2):  # the look of somebody else may not be at what was noted since
+            if not self._is_late(client) and self._is_due(client):
+                self._wait(client, self._state(client))
 
     def hold_back(self, client: SecretsClient, ref: SecretRef, error: SmclientError) -> None:
         """Let no request wait for this for a while: what is optional and absent for a ttl, and
@@ -107,6 +110,37 @@ class Freshness:
         return self._now(client) < self._state(client).held_back.get(ref, 0.0)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _is_due(self, client: SecretsClient) -> bool:
+        """Whether a look would have something to do."""
+        return bool(self._past_ttl(client))
+
+    def _look(self, client: SecretsClient) -> None:
+        """Fetch what is due, on a thread that others wait for."""
+        for ref, error in self._fetched(client, self._past_ttl(client)):
+            self.hold_back(client, ref, error)
+
+    def _wait(self, client: SecretsClient, state: _State) -> None:
+        with state.lock:
+            looking = state.looking
+            if looking is None or not looking.is_alive():
+                looking = background.begin(partial(self._look, client), "smclient-fresh")
+                state.looking = looking
+        looking.join(background.WAIT)
+        if looking.is_alive():
+            state.late = looking
+
+    def _is_late(self, client: SecretsClient) -> bool:
+        late = self._state(client).late
+        return late is not None and late.is_alive()
+
+    def _past_ttl(self, client: SecretsClient) -> list[SecretRef]:
+        now, held_back = self._now(client), self._state(client).held_back
+        return [
+            ref
+            for ref in list(_in_use.get(client, ()))
+            if now >= held_back.get(ref, 0.0) and client._reader.past_ttl(ref)
+        ]
 
     def _fetched(
         self, client: SecretsClient, refs: list[SecretRef]

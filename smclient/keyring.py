@@ -11,9 +11,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from smclient import references
+from smclient import background, references
 from smclient.allowance import Allowance
 from smclient.client import SecretsClient
 from smclient.errors import (
@@ -102,8 +103,8 @@ class KeyRing:
         """``current`` first, then those that verify beside it, all of one moment.
 
         Asks the backend for the others once a ``ttl``, and after AWSCURRENT moved. What cannot be
-        read now (the backend is away) is kept from the last look; a stage that is absent or denied
-        has no key.
+        read now (the backend is away, or takes longer than ``background.WAIT`` seconds) is kept
+        from the last look; a stage that is absent or denied has no key.
 
         Raises:
             As ``current``.
@@ -119,7 +120,9 @@ class KeyRing:
         """Whether ``keys`` might ask the backend before it answers; for event loops."""
         held = self._client._reader.may_serve(self.reference.ref)
         look = self._last
-        return not held or look is None or self._monotonic() >= look.due_at
+        if not held or look is None:
+            return True
+        return self._monotonic() >= look.due_at and not self._lock.locked()
 
     def look_again(self, tried: Iterable[Key] | None = None) -> bool:
         """A signature fits none of these keys (default: those of now): is there another by now? If
@@ -144,18 +147,30 @@ class KeyRing:
     # --- inside ---------------------------------------------------------------------------------
 
     def _look_unless_busy(self, value: SecretValue, current: Key, now: float) -> _Look:
-        """Look at the other stages; while another thread does, go on with what is known."""
-        if self._last is not None and not self._lock.acquire(blocking=False):
-            return self._last
-        if self._last is None:
-            self._lock.acquire()
-        try:
-            look = self._last
-            if look is None or look.version_id != value.version_id or now >= look.due_at:
-                look = self._last = self._look(value, current, now, look)
-            return look
-        finally:
-            self._lock.release()
+        """Look at the other stages; with what is known already, that is waited for by one thread,
+        and not for long."""
+        last = self._last
+        if last is None:
+            with self._lock:
+                return self._renewed(value, current, now)
+        if not self._lock.locked():
+            renew = partial(self._renew_unless_busy, value, current, now)
+            background.begin(renew, "smclient-keyring").join(background.WAIT)
+        return self._last or last
+
+    def _renew_unless_busy(self, value: SecretValue, current: Key, now: float) -> None:
+        lock = self._lock
+        if lock.acquire(blocking=False):
+            try:
+                self._renewed(value, current, now)
+            finally:
+                lock.release()
+
+    def _renewed(self, value: SecretValue, current: Key, now: float) -> _Look:
+        look = self._last
+        if look is None or look.version_id != value.version_id or now >= look.due_at:
+            look = self._last = self._look(value, current, now, look)
+        return look
 
     def _look(self, value: SecretValue, current: Key, now: float, last: _Look | None) -> _Look:
         found: list[Key] = []

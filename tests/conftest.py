@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from smclient import SecretsClient
+from smclient import SecretsClient, background
 from smclient.backend import Backend
 from smclient.testing import FakeClock
 from smclient_demo.mariadb_server import MariaDBServer
@@ -39,6 +39,7 @@ settings.register_profile(
     "default", max_examples=60, deadline=None, derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("default")
+background.WAIT = 60.0  # a busy machine is no backend that hangs; tests of that say how long
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -104,9 +104,8 @@ class Clients:
                 ring = self._rings.setdefault((client, reference, stages), ring)
         return ring
 
-    def rings(self, alias: str) -> list[KeyRing]:
-        """The key rings that were used with the client of an alias."""
-        client = self._made.get(alias)
+    def rings(self, client: SecretsClient) -> list[KeyRing]:
+        """The key rings that were used with a client."""
         return [ring for (owner, *_), ring in list(self._rings.items()) if owner is client]
 
     def configure(self, aliases: Aliases) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from smclient import SecretsClient, SmclientError, fresh
 from smclient.fresh import RETRY
+from smclient.keyring import KeyRing
 from smclient_django.clients import clients
 from smclient_django.errors import SecretConfigError
 from smclient_django.values import known
@@ -37,7 +38,6 @@ class Freshness(fresh.Freshness):
             for ref, optional in uses.items():
                 fresh.note(client, [ref], optional=optional)
             self.look(client)
-            self._look_at_rings(alias, client)
 
     def _opened(self, alias: str) -> SecretsClient | None:
         """The client of an alias; none if it cannot be made, which is tried every ``RETRY`` seconds
@@ -52,14 +52,24 @@ class Freshness(fresh.Freshness):
             logger.warning("smclient[%s] has no client: %s", alias, error)
             return None
 
-    def _look_at_rings(self, alias: str, client: SecretsClient) -> None:
-        for ring in clients.rings(alias):
-            ref = ring.reference.ref
-            if ring.would_wait() and not self.is_held_back(client, ref):
-                try:
-                    ring.others()
-                except SmclientError as error:
-                    self.hold_back(client, ref, error)
+    def _is_due(self, client: SecretsClient) -> bool:
+        return super()._is_due(client) or bool(self._rings(client))
+
+    def _look(self, client: SecretsClient) -> None:
+        super()._look(client)
+        for ring in self._rings(client):
+            try:
+                ring.others()
+            except SmclientError as error:
+                self.hold_back(client, ring.reference.ref, error)
+
+    def _rings(self, client: SecretsClient) -> list[KeyRing]:
+        """Those whose keys are due."""
+        return [
+            ring
+            for ring in clients.rings(client)
+            if ring.would_wait() and not self.is_held_back(client, ring.reference.ref)
+        ]
 
 
 before_request = Freshness()

@@ -7,10 +7,11 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
-from smclient import BackendUnavailableError, SecretRef, SecretsClient
+from smclient import BackendUnavailableError, SecretRef, SecretsClient, background
 from smclient.fresh import MOST, RETRY, Freshness, note, ttl_of
 from smclient.keyring import KeyRing
 from smclient.testing import FakeBackend, FakeClock, Inline
@@ -184,6 +185,74 @@ def test_requests_at_the_same_time_cause_one_call(
     for thread in threads:
         thread.join()
     assert len(backend.calls) == 1
+
+
+@pytest.fixture
+def hanging(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The backend answers when this is set, and nobody waits long for it."""
+    answers = threading.Event()
+    monkeypatch.setattr(background, "WAIT", 0.01)
+    backend.before = lambda call: answers.wait(60)
+    yield answers
+    answers.set()
+
+
+def looked(freshness: Freshness, client: SecretsClient) -> None:
+    """Whoever was looking is done."""
+    looking = freshness._state(client).looking
+    assert looking is not None
+    looking.join(60)
+
+
+def test_a_backend_that_hangs_holds_up_no_request_for_long(
+    client: SecretsClient, backend: FakeBackend, clock: FakeClock, hanging: threading.Event
+) -> None:
+    """One look is under way, for all stages, and once it is late nobody waits for it."""
+    note(client, [A, SecretRef("b", version_stage="AWSPREVIOUS")])
+    freshness = Freshness()
+    for _ in range(5):
+        freshness.look(client)
+        assert freshness.due(client) == []
+        clock.advance(RETRY)
+    assert len(backend.calls) == 1
+    backend.before = None
+    hanging.set()
+    looked(freshness, client)
+    assert client.peek("a") is not None
+    clock.advance(TTL)
+    assert A in freshness.due(client)
+
+
+def test_a_request_that_finds_another_looking_waits_no_longer(
+    client: SecretsClient, backend: FakeBackend, hanging: threading.Event
+) -> None:
+    """However many there are."""
+    note(client, [A])
+    freshness = Freshness()
+    threads = [threading.Thread(target=freshness.look, args=[client]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not hanging.is_set()
+    assert len(backend.calls) == 1
+
+
+def test_what_failed_late_is_held_back_as_ever(
+    client: SecretsClient, backend: FakeBackend, clock: FakeClock, hanging: threading.Event
+) -> None:
+    """From when it failed."""
+    note(client, [A])
+    freshness = Freshness()
+    freshness.look(client)
+    backend.fail_with(BackendUnavailableError("no answer"), times=None)
+    clock.advance(TTL)
+    hanging.set()
+    looked(freshness, client)
+    assert freshness.due(client) == []
+    clock.advance(RETRY)
+    assert freshness.due(client) == [A]
 
 
 def test_the_number_of_references_is_bounded(client: SecretsClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +15,7 @@ from smclient import (
     InvalidReferenceError,
     SecretContentError,
     SecretsClient,
+    background,
 )
 from smclient.allowance import Allowance
 from smclient.keyring import BURST, EVERY, RETRY, KeyRing
@@ -111,6 +113,28 @@ def test_an_outage_keeps_the_keys_that_are_known(
     backend.put("prod/web", {"key": "three"}, stages=("AWSPENDING",))
     clock.advance(RETRY + 1)
     assert ring.keys() == ["two", "three", "one"]
+
+
+def test_a_backend_that_hangs_keeps_the_keys_that_are_known(
+    backend: FakeBackend, clock: FakeClock, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call for them is under way, and nobody waits for it long."""
+    answers = threading.Event()
+    monkeypatch.setattr(background, "WAIT", 0.01)
+    backend.put("prod/web", {"key": "two"})
+    assert ring.keys() == ["two", "one"]
+    clock.advance(TTL)
+    ring._client.refresh("prod/web")
+    backend.before = lambda call: answers.wait(60)
+    calls = len(backend.calls)
+    try:
+        assert ring.would_wait()
+        for _ in range(3):
+            assert ring.keys() == ["two", "one"]
+            assert not ring.would_wait()
+        assert len(backend.calls) == calls + 1
+    finally:
+        answers.set()
 
 
 def test_a_role_that_may_read_the_current_stage_only_has_a_ring_of_one(
