@@ -2,7 +2,7 @@
 
 A client serves a value past its ttl once more while it looks for a newer one. That is right for a
 busy worker and wrong for one that slept for an hour, so the request waits for that one look here,
-for ``background.WAIT`` seconds at most: a backend that hangs stalls no worker.
+``background.WAIT`` seconds at most: a backend that hangs stalls no worker.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, ClassVar
 
 import redis
@@ -69,10 +68,11 @@ class SecretCredentials(StreamingCredentialProvider):
         self._check = check or self._log_in_once
         self._listeners = Listeners()
         self._subscription: Subscription | None = None
+        self._subscribed_to: SecretsClient | None = None
 
-    @cached_property
+    @property
     def client(self) -> SecretsClient:
-        """The client that reads the secret, made when it is first needed."""
+        """The client that reads the secret: a shared one is another once somebody closed it."""
         return self._given or default_client()
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
@@ -81,6 +81,8 @@ class SecretCredentials(StreamingCredentialProvider):
         Raises:
             What ``SecretsClient.login`` raises; redis-py's own errors.
         """
+        if self._subscription is not None:
+            self._subscribe()
         return self.client.login(self._secret_id, self._try, fields=("username", "password"))
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
@@ -93,9 +95,7 @@ class SecretCredentials(StreamingCredentialProvider):
     def on_next(self, callback: Listener) -> None:
         """Pass each new login to a pool; redis-py registers its pools by itself."""
         self._listeners.add(callback)
-        if self._subscription is None:
-            self._subscription = self.client.on_rotate(_weakly(self._rotated))
-            weakref.finalize(self, self._subscription.cancel)
+        self._subscribe()
 
     def on_error(self, callback: Callable[[Exception], None]) -> None:
         """Not used: what goes wrong is logged, and open connections stay logged in as they are."""
@@ -111,6 +111,15 @@ class SecretCredentials(StreamingCredentialProvider):
             self._subscription = None
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        """Hear of rotations from the client of now, once."""
+        client = self.client
+        if self._subscription is None or self._subscribed_to is not client:
+            self.close()
+            self._subscribed_to = client
+            self._subscription = client.on_rotate(_weakly(self._rotated))
+            weakref.finalize(self, self._subscription.cancel)
 
     def _rotated(self, event: SecretEvent) -> None:
         current = self.client.peek(self._secret_id)

@@ -231,3 +231,19 @@ def test_celery_works_on_through_a_rotation(user: User, celery_app: Celery) -> N
                 if connection["user"] == user.name:
                     admin.client_kill_filter(_id=connection["id"])
         assert add.delay(3, 4).get(timeout=30) == 7
+
+
+def test_a_shared_client_that_somebody_closed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logins go on, and rotations are heard of from the new one."""
+    monkeypatch.setenv("SMCLIENT_BACKEND", "null://")
+    provider = SecretCredentials(secret_id="prod/redis", check=lambda value: None)
+    provider.on_next(print)
+    before = provider.client
+    login = provider.get_credentials()
+    before.close()
+    assert provider.get_credentials() == login
+    assert provider.client is not before
+    assert provider.is_streaming()
+    assert len(provider.client._hooks._subscriptions) == 1
+    assert before._hooks._subscriptions == ()
+    provider.client.close()
