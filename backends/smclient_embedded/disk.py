@@ -16,17 +16,44 @@ def write_private(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
+        _write_all(descriptor, content)
+        if not _named(draft, path):
+            _write_under_name(path, content)
     finally:
         draft.unlink()
     flush_folder(path.parent)
+
+
+def _named(draft: Path, path: Path) -> bool:
+    """Give a file that is whole its name, unless that is taken; false where the file system has no
+    hard links."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def _write_under_name(path: Path, content: bytes) -> None:
+    """Take the name first; give it up if the rest fails."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    try:
+        _write_all(descriptor, content)
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

@@ -30,7 +30,8 @@ class Explanation:
     that any one key of a value is enough to read it.
 
     Attributes:
-        items: those about each secret of a batch; a refusal is an entry in the answer's ``Errors``.
+        items: those about each secret that a batch names; a refusal is an entry in the answer's
+            ``Errors``.
     """
 
     decisions: tuple[Decision, ...]

@@ -84,5 +84,17 @@ def refuse_workers_apart(options: Options) -> None:
         raise click.UsageError(
             "--control moves the clock and makes faults in one process; it goes without --workers"
         )
+    if url.scheme == "file" and _has_functions(options):
+        raise click.UsageError(
+            "an encrypted file keeps no functions, so each worker would have its own; leave out "
+            "--workers, or use a store in SQLite or PostgreSQL"
+        )
     if options.secret_key == "-":  # noqa: S105  standard input
         raise click.UsageError("--secret-key - can be read once only; use @FILE with --workers")
+
+
+def _has_functions(options: Options) -> bool:
+    from smclient_embedded.config import read_config
+
+    configured = options.config_file is not None and read_config(options.config_file).functions
+    return options.allow_function_upload or bool(configured)

@@ -107,7 +107,7 @@ class AuditTrail:
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called with records once what they record is there to stay: a change
         was committed, a read answered, a call refused. It is called on the caller's path, so it
-        must be quick."""
+        must be quick, and records have parts in common, so it must not change them."""
         self._listeners += (listener,)
 
     def record(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:

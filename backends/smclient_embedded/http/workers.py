@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from typing import Any
 from smclient.errors import SmclientError
 
 logger = logging.getLogger("smclient.embedded.http")
+
+PAUSE_SECONDS = 1.0
+"""How long a place stays empty: what keeps workers from serving may be over by then."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -70,7 +74,7 @@ class Workers:
         It must have one thread only.
 
         Raises:
-            WorkerFailed: one ended before it was ready; the others were ended.
+            WorkerFailed: one ended before all of them were ready; the others were ended.
         """
         before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         worker: Worker | None = None
@@ -102,6 +106,10 @@ class Workers:
         """In the worker who it is; else what it said when it was ready, empty if it never was."""
         heard, ready = os.pipe()
         with _signals_held() as held:
+            if self._is_ending:  # since it was looked at last
+                os.close(heard)
+                os.close(ready)
+                return ""
             process = os.fork()
             if process == 0:
                 held.pop_all()
@@ -117,21 +125,27 @@ class Workers:
             return pipe.read()
 
     def _on_begun(self, said: str) -> None:
-        if not said and not self._is_ending:
+        """The first of all workers have to begin; one that takes a place later is tried again."""
+        if self._on_ready is None or self._is_ending:
+            return
+        if not said:
             self._end_all()
             while self._alive:
                 self._wait_for_an_end()
             raise WorkerFailed("a worker ended before it was ready, see above; nothing is served")
-        if self._on_ready is not None and len(self._alive) == self._number:
+        if len(self._alive) == self._number:
             self._on_ready(said)
             self._on_ready = None
 
     def _wait_for_an_end(self) -> None:
         process, status = os.wait()
+        if process not in self._alive:  # an orphan, where this is the first process of a container
+            return
         self._alive.discard(process)
         if not self._is_ending:
             code = os.waitstatus_to_exitcode(status)
             logger.error("worker %d ended (%d); another one takes its place", process, code)
+            time.sleep(PAUSE_SECONDS)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._end_all()

@@ -1,7 +1,10 @@
 """Managed rotation: secrets that RDS, Aurora, DocumentDB and Redshift own and rotate themselves.
 
-kinds      what the kinds are called, tagged and planned     passwords  who sets the password
-rotation   the four steps                                    secrets    ``service.managed``
+passwords  who sets the password
+rotation   the four steps
+secrets    ``service.managed``
+
+What the kinds are called, tagged and planned is in ``rotation.managed_kinds``.
 """
 
 from smclient_embedded.managed.passwords import SetsPasswords

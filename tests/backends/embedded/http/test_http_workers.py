@@ -97,6 +97,34 @@ def test_a_worker_that_is_killed_is_replaced_and_no_write_is_lost(serve: Serve, 
     assert f"worker {before[0]} ended (-9)" in served.everything_it_said()
 
 
+def test_a_place_that_cannot_be_taken_now_is_taken_later(serve: Serve, tmp_path: Path) -> None:
+    """The others answer meanwhile."""
+    served = serve("--store", f"embedded://{tmp_path}/s.db", "--workers", "2")
+    boto(served.endpoint).create_secret(Name="a", SecretString="x")
+    killed, other = workers_of(served)
+    key, aside = tmp_path / "s.db.key", tmp_path / "aside"
+    key.rename(aside)
+    os.kill(killed, signal.SIGKILL)
+    assert within(20, lambda: any("master key" in line for line in served.errors.seen))
+    assert boto(served.endpoint, attempts=10).describe_secret(SecretId="a")["Name"] == "a"
+    assert is_running(other)
+    aside.rename(key)
+    assert within(20, lambda: a_new_one_answers(served, other))
+    assert served.stop() == 0
+
+
+def a_new_one_answers(served: Served, known: int) -> bool:
+    """While the known one stands still."""
+    new = [worker for worker in workers_of(served) if worker != known]
+    with only(new[0] if new else 0, workers_of(served)):
+        try:
+            with socket.create_connection(("127.0.0.1", served.port), timeout=1) as connection:
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                return read_answer(connection)[0] == 200
+        except (OSError, IndexError):  # nobody yet
+            return False
+
+
 def test_an_answer_in_flight_is_sent_before_the_end(serve: Serve, url: str) -> None:
     served = serve("--store", url, "--workers", "2", "--no-verify-signatures", keys=False)
     workers = workers_of(served)
@@ -155,6 +183,7 @@ def test_a_store_that_cannot_be_opened_ends_them_all(tmp_path: Path) -> None:
     ("arguments", "why"),
     [
         ((), "a store that they can share"),
+        (("--store", "file:///s.sms", "--allow-function-upload"), "keeps no functions"),
         (("--store", "embedded:///nowhere/s.db", "--control"), "--control"),
         (
             ("--store", "embedded:///nowhere/s.db", "--access-key", "A", "--secret-key", "-"),
