@@ -55,7 +55,9 @@ _RDS_EXCLUDED = "/@\"' "
 KINDS: dict[str, Kind] = {
     "rds": Kind("rds", "db", "aws:rds:primaryDBInstanceArn", "db", 7, _RDS_EXCLUDED),
     "aurora": Kind("rds", "cluster", "aws:rds:primaryDBClusterArn", "cluster", 7, _RDS_EXCLUDED),
-    "documentdb": Kind("rds", "cluster", "aws:rds:primaryDBClusterArn", "cluster", 7, "/@\"' "),
+    "documentdb": Kind(
+        "rds", "cluster", "aws:rds:primaryDBClusterArn", "cluster", 7, _RDS_EXCLUDED
+    ),
     "redshift": Kind("redshift", "", "aws:redshift:primaryClusterArn", "cluster", 30, "/@\"'\\ "),
 }
 

@@ -18,6 +18,7 @@ from smclient_file.unlock import (
     PASSPHRASE_VARIABLE,
     make_key_file,
 )
+from tests.backends.file.helpers_file import sample
 
 HOME = Scope("123456789012", "us-east-1")
 _numbers = itertools.count(1)
@@ -74,3 +75,11 @@ def make_file(tmp_path: Path, key_file: Path) -> Callable[..., Path]:
 def open_file(key_file: Path) -> Callable[..., FileStore]:
     """Opens a store with the key file."""
     return lambda path, **more: FileStore(path, Credentials(key_file=key_file), **more)
+
+
+@pytest.fixture
+def path(make_file: Callable[..., Path], open_file: Callable[..., FileStore]) -> Path:
+    """A file with the sample in it."""
+    made = make_file()
+    sample(open_file(made))
+    return made

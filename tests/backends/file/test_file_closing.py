@@ -11,17 +11,10 @@ import pytest
 from smclient_file import FileStore
 from smclient_file.crypto import Place, StoreKeys
 from smclient_file.errors import FileStoreError
-from tests.backends.file.helpers_file import CANARY, arn, fork, put, sample, value, wait
+from tests.backends.file.helpers_file import CANARY, arn, fork, put, value, wait
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
-
-
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    path = make_file()
-    sample(open_file(path))
-    return path
 
 
 def test_closing_waits_for_the_write_under_way(path: Path, open_file: Open) -> None:

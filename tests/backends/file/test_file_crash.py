@@ -26,7 +26,7 @@ from smclient_file.errors import (
     StoreReadOnly,
     StoreWriteFailed,
 )
-from tests.backends.file.helpers_file import CANARY, arn, fork, put, sample, value, wait
+from tests.backends.file.helpers_file import CANARY, arn, fork, put, value, wait
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
@@ -77,13 +77,6 @@ def raising(error: BaseException) -> Callable[[str], object]:
         raise error
 
     return fail
-
-
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    path = make_file()
-    sample(open_file(path))
-    return path
 
 
 def temps(path: Path) -> list[str]:

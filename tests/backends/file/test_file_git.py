@@ -20,19 +20,12 @@ from smclient_file import Credentials, FileStore, merging
 from smclient_file.admin import add_slot, rekey, remove_slot, verify
 from smclient_file.errors import FileStoreError, MergeConflict
 from smclient_file.slots import passphrase_head
-from tests.backends.file.helpers_file import NOW, arn, put, sample, value
+from tests.backends.file.helpers_file import NOW, arn, put, value
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
 LATER = NOW + timedelta(days=7)
 SMCLIENT = Path(sys.executable).with_name("smclient")
-
-
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    path = make_file()
-    sample(open_file(path))
-    return path
 
 
 class Sides:

@@ -17,17 +17,10 @@ from smclient_file import FileStore
 from smclient_file.errors import FileStoreError, StoreBusy
 from smclient_file.lock import FileLock, ThreadLock, thread_lock
 from smclient_file.system import Posix
-from tests.backends.file.helpers_file import arn, fork, put, sample, value, wait
+from tests.backends.file.helpers_file import arn, fork, put, value, wait
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
-
-
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    path = make_file()
-    sample(open_file(path))
-    return path
 
 
 def increment(store: FileStore, name: str = "app/count") -> int:

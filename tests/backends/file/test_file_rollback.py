@@ -13,18 +13,10 @@ import pytest
 
 from smclient_file import FileStore
 from smclient_file.errors import StoreForked, StoreRolledBack, StoreWriteFailed
-from tests.backends.file.helpers_file import CANARY, arn, fork, header, put, sample, value, wait
+from tests.backends.file.helpers_file import CANARY, arn, fork, header, put, value, wait
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
-
-
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    """A file with the sample in it."""
-    path = make_file()
-    sample(open_file(path))
-    return path
 
 
 def test_an_older_file_put_back_is_noticed(path: Path, open_file: Open) -> None:

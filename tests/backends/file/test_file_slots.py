@@ -50,18 +50,11 @@ from smclient_file.unlock import (
     make_kms_slot,
     read_key_file,
 )
-from tests.backends.file.helpers_file import CANARY, sample, value
+from tests.backends.file.helpers_file import CANARY, value
 
 Make = Callable[..., Path]
 Open = Callable[..., FileStore]
 NOTHING = Credentials(environment=False)
-
-
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    path = make_file()
-    sample(open_file(path))
-    return path
 
 
 # --- passphrases ----------------------------------------------------------------------------------

@@ -40,14 +40,6 @@ Make = Callable[..., Path]
 Open = Callable[..., FileStore]
 
 
-@pytest.fixture
-def path(make_file: Make, open_file: Open) -> Path:
-    """A file with the sample in it."""
-    path = make_file()
-    sample(open_file(path))
-    return path
-
-
 def with_header(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the header as somebody would who knows the format but not the key."""
     fields = header(path)

@@ -18,6 +18,18 @@ def job_of(world: Any) -> RotationJob | None:
         return job
 
 
+def rotate_another(rotated: Any) -> Function:
+    """The rotation of ``t``, by a function of its own, is due as well."""
+    function = Function()
+    rotated(
+        "RotateSecret",
+        SecretId="t",
+        ClientRequestToken=rotated.token("v1"),
+        RotationLambdaARN=rotated.service.register_function("second", function),
+    )
+    return function
+
+
 class TestFences:
     def test_who_lost_the_job_writes_nothing(self, rotated: Any, function: Function) -> None:
         """Another node claimed it while the function ran past the lease."""
@@ -74,13 +86,7 @@ class TestFences:
         rotated.create("t")
         rotate(rotated)
         rotated.clock.advance(1)
-        second = Function()
-        rotated(
-            "RotateSecret",
-            SecretId="t",
-            ClientRequestToken=rotated.token("v1"),
-            RotationLambdaARN=rotated.service.register_function("second", second),
-        )
+        second = rotate_another(rotated)
         function.before = lambda step: rotated("CancelRotateSecret", SecretId="t")
         rotated.service.run_due()
         assert len(function.calls) == 4
@@ -93,13 +99,7 @@ class TestFences:
         rotated.create("t")
         rotate(rotated)
         rotated.clock.advance(1)
-        second = Function()
-        rotated(
-            "RotateSecret",
-            SecretId="t",
-            ClientRequestToken=rotated.token("v1"),
-            RotationLambdaARN=rotated.service.register_function("second", second),
-        )
+        second = rotate_another(rotated)
 
         def slow(step: str) -> None:
             if step == "finishSecret":
