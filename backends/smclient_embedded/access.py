@@ -55,10 +55,16 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The answer, with AWS's words for a refusal."""
+    """The answer, with AWS's words for a refusal.
+
+    Attributes:
+        stamp: the state of the accounts that it was worked out from, if that, the question and the
+            store are all that had a part in it: no condition, so neither time nor address.
+    """
 
     allowed: bool
     reason: str = ""
+    stamp: str | None = field(default=None, compare=False)
 
 
 ALLOWED = Access(allowed=True)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
+
 from smclient.clock import Clock
 from smclient_embedded import audit, operations
 from smclient_embedded.audit import AuditTrail, Later, at_once
@@ -35,6 +37,7 @@ from smclient_embedded.faults import Faults
 from smclient_embedded.gate import Call, Gate
 from smclient_embedded.ids import Ids
 from smclient_embedded.kms import KeyUse, Kms
+from smclient_embedded.known_reads import GET_SECRET_VALUE, KnownRead, known_read, place_of
 from smclient_embedded.master import MasterKeys
 from smclient_embedded.metrics import Metrics
 from smclient_embedded.model import ServiceModel
@@ -43,6 +46,9 @@ from smclient_embedded.store.ports import Store, StoreError, Transaction
 from smclient_embedded.store.records import AuditRecord, VersionRecord
 
 logger = logging.getLogger("smclient.embedded")
+
+OK = "ok"
+"""What metrics call the outcome of a call that was not refused."""
 
 UNKNOWN = "UnknownOperation"
 """Under this name all operations go on record that the model does not have."""
@@ -76,18 +82,45 @@ class Door:
         return self._answer(operation, request, parse, context)
 
     def call_json(
-        self, operation: str, body: Any, context: RequestContext, later: Later = at_once
+        self,
+        operation: str,
+        body: Any,
+        context: RequestContext,
+        later: Later = at_once,
+        raw: bytes | None = None,
     ) -> Any:
         """Answer one call whose request is a parsed JSON body (blobs in base64). What a read has to
-        write, and would wait for a disk with, is given to ``later``. Why a store failed is not
-        said: the answer may leave this machine."""
+        write, and would wait for a disk with, is given to ``later``. ``raw`` is the body as it
+        came, by which ``read_again`` knows it again. Why a store failed is not said: the answer may
+        leave this machine."""
         parse = functools.partial(self.model.parse_json, operation)
         try:
-            return self._answer(operation, body, parse, context, later)
+            return self._answer(operation, body, parse, context, later, raw)
         except InternalServiceError as error:
             if isinstance(error.__cause__, StoreError):
                 raise InternalServiceError(NOTHING_MORE) from error.__cause__
             raise
+
+    def read_again(self, raw: bytes, context: RequestContext, later: Later) -> bytes | None:
+        """The answer, as JSON, to a GetSecretValue whose body is ``raw``, if ``call_json`` answered
+        the same one before and all that it found out still holds (see ``known_reads``); else
+        ``None``, also for whatever goes wrong: asked in full, the call says what that is."""
+        if self.faults.armed or self.rate_limits is not None:
+            return None
+        known = self.store.recall(place_of(raw, context))
+        if not isinstance(known, KnownRead):
+            return None
+        now = self.now()
+        try:
+            if not known.holds(context, now, self.gate.stamp()):
+                return None
+            value = known.value(self.master)
+            self.audit.hold(known.records(context, now, self.ids.uuid), later)
+        except (InvalidTag, StoreError):
+            return None
+        self.metrics.kms_called(known.key_use.action, known.key_use.key)
+        self.metrics.called(context.scope, GET_SECRET_VALUE, OK)
+        return known.answer(value)
 
     def deps(
         self, context: RequestContext, tx: Transaction, touch: Callable[[VersionRecord], object]
@@ -140,9 +173,10 @@ class Door:
         parse: Callable[[Any], dict[str, Any]],
         context: RequestContext,
         later: Later = at_once,
+        raw: bytes | None = None,
     ) -> dict[str, Any]:
         known = operation if operation in self.model.operations else UNKNOWN
-        call = Call(known, context, later=later)
+        call = Call(known, context, later=later, raw=raw)
         try:
             try:
                 call.parameters = parse(request)
@@ -158,7 +192,7 @@ class Door:
             logger.error("%s failed: %s", call.operation, error)
             self._refused(call, InternalServiceError(NOTHING_MORE))
             raise InternalServiceError(f"The service cannot use its store: {error}") from error
-        self.metrics.called(context.scope, operation, "ok")
+        self.metrics.called(context.scope, operation, OK)
         return answer
 
     def _strike(self, call: Call, request: Any) -> None:
@@ -187,6 +221,10 @@ class Door:
             records = self._records(call, deps.now, answer)
             if not read_only:
                 self.audit.record(tx, [*records, *deps.events])
+            elif call.raw is not None and self.store.keyring() is None:
+                found = known_read(call, answer, touched, records)
+                if found is not None:
+                    tx.keep(place_of(call.raw, call.context), found)
         self.events.publish(moved)
         if read_only:
             self.audit.hold(records, call.later)

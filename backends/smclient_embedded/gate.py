@@ -51,6 +51,10 @@ class Call:
     """What it took of KMS, refused uses too."""
     later: Later = at_once
     """Takes what a read has to write."""
+    stamps: set[str | None] = field(default_factory=set)
+    """The states of the accounts by which it was let in; ``None`` among them if more had a part."""
+    raw: bytes | None = None
+    """Its body as it came, where it came as bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Gate:
         new_id: makes the ids in refusals of KMS.
         audit_only: decide and note every denial, and let the call through.
         may_exist: whether a policy may name a principal.
+        stamp: the state that the accounts are in, as in ``Access.stamp``; ``None`` where the
+            authoriser decides by something else.
     """
 
     authoriser: Authoriser
@@ -69,6 +75,7 @@ class Gate:
     new_id: Callable[[], str]
     audit_only: bool = False
     may_exist: Callable[[str, ReadSetting], bool] = lambda principal, setting: True
+    stamp: Callable[[], str | None] = lambda: None
 
     def check(self, call: Call, tx: Transaction) -> None:
         """Everything that the call needs to be allowed before its values are looked at."""
@@ -116,6 +123,7 @@ class Gate:
 
     def _demand(self, call: Call, request: AccessRequest) -> None:
         access = self.authoriser(request)
+        call.stamps.add(access.stamp)
         if not access.allowed:
             self._deny(call, denial(request, access))
 
@@ -186,6 +194,7 @@ class Gate:
         """See ``kms.Permit``: Secrets Manager uses keys with the caller's rights."""
         request = self.key_question(call, tx, action, key, pairs)
         access = self.authoriser(request)
+        call.stamps.add(access.stamp)
         if access.allowed:
             return
         if self.audit_only:

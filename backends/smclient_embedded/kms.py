@@ -46,7 +46,7 @@ VALIDATION = "RequestToValidateKeyAccess"
 """The version that AWS names where it tries a key that a secret is to be put under."""
 
 _KEY_BYTES = 32
-_NONCE_BYTES = 12
+NONCE_BYTES = 12
 _CANNOT_ENCRYPT = "Secrets Manager can't encrypt the secret value: "
 _CANNOT_DECRYPT = "Secrets Manager can't decrypt the secret value: "
 _INVALID_KEY = "The operation failed because of an invalid KMS key: "
@@ -169,8 +169,8 @@ class Kms:
     ) -> Sealed:
         key = self._key_of(key_id, context)
         self._use(action, key, context)
-        data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
-        bound = _bound(key.arn, context)
+        data_key, nonce = os.urandom(_KEY_BYTES), os.urandom(NONCE_BYTES)
+        bound = bound_to(key.arn, context)
         return Sealed(
             key_id=key.arn,
             wrapped_key=self._wrap(key, data_key, context),
@@ -183,7 +183,7 @@ class Kms:
         """See ``Keyring.open``. Any one of a value's keys opens it; where none can, the first one
         says why. Raises ``AccessDeniedException`` too."""
         data_key = self._data_key(sealed)
-        bound = _bound(sealed.key_id, sealed.context)
+        bound = bound_to(sealed.key_id, sealed.context)
         try:
             return AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, bound)
         except InvalidTag:
@@ -295,15 +295,15 @@ class Kms:
                 f"{_tail('NotFoundException', self.new_id())}"
             )
         self._use("Decrypt", key, context)
-        nonce, sealed_key = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        nonce, sealed_key = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
         try:
-            return self._cipher(key).decrypt(nonce, sealed_key, _bound(key.arn, context))
+            return self._cipher(key).decrypt(nonce, sealed_key, bound_to(key.arn, context))
         except InvalidTag:
             raise self._tampered() from None
 
     def _wrap(self, key: KeyRecord, data_key: bytes, context: Mapping[str, str]) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher(key).encrypt(nonce, data_key, _bound(key.arn, context))
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher(key).encrypt(nonce, data_key, bound_to(key.arn, context))
 
     def _use(self, action: str, key: KeyRecord, context: Mapping[str, str]) -> None:
         """What each use of a key begins with: may the caller, is the key in use? It is told
@@ -362,7 +362,7 @@ def _place_of(scope: Scope, key_id: str) -> tuple[Scope, str]:
     return scope, key_id
 
 
-def _bound(key_arn: str, context: Mapping[str, str]) -> bytes:
+def bound_to(key_arn: str, context: Mapping[str, str]) -> bytes:
     """The authenticated data: every part with its length before it, so none can be confused."""
     return _joined(key_arn, tuple(sorted(context.items())))
 

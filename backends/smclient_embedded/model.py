@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -107,6 +108,10 @@ def to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
     return value
+
+
+json_text = json.JSONEncoder(separators=(",", ":"), default=to_json).encode
+"""An answer as the text of AWS JSON 1.1."""
 
 
 # --- types ----------------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
                 self._ids.uuid,
                 audit_only=access == "audit",
                 may_exist=lambda arn, setting: self._directory.current(setting).may_exist(arn),
+                stamp=self._policies.stamp if authoriser is None else lambda: None,
             ),
             functions=self._functions,
             audit=self.audit,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -96,6 +96,10 @@ class FileStore:
                 yield tx
         else:
             yield FileTransaction(self.path, self._read_only, self._memory, write=False)
+
+    def recall(self, key: Hashable) -> object | None:
+        """See ``Store.recall``: nothing is kept here."""
+        return None
 
     def keyring(self) -> Keyring | None:
         """Its own keys seal and open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -149,6 +149,9 @@ class FileTransaction(FileView):
             base = self._generation()
             sealed = base.keys.seal(value, setting_place(name), base.header.epoch)
             self._settings[name] = setting_line(name, base.header.epoch, sealed)
+
+    def keep(self, key: Hashable, finding: object) -> None:
+        """Nothing is kept here."""
 
     # --- for the store ----------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ class _Kept:
     keeps to an older one of these."""
 
     stamp: str
+    allowed: Access = ALLOWED
     callers: dict[Principal, _Caller] = field(default_factory=dict)
     sets: dict[tuple[Principal, str, tuple[str, ...]], PolicySet] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
@@ -75,28 +76,34 @@ class PolicyAuthoriser:
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._kept = _Kept("")
+        self._kept = _Kept("", Access(allowed=True, stamp=""))
 
     def __call__(self, request: AccessRequest) -> Access:
         """See ``Authoriser``."""
         try:
             accounts = self._directory.current(request.setting)
-            if _is_unbound(request, accounts):
-                return ALLOWED
             kept = self._kept_of(accounts)
+            if _is_unbound(request, accounts):
+                return kept.allowed
             place = _place(request)
             known = kept.unconditional.get(place)
             if known is not None:
                 return known
             context, decision = _decide(kept, request, accounts)
-            access = ALLOWED if decision.allowed else Access(False, decision.blame())
-            if not context.was_made and decision.error is None:
-                _keep(kept.unconditional, place, access)
+            if context.was_made or decision.error is not None:
+                return ALLOWED if decision.allowed else Access(False, decision.blame())
+            access = kept.allowed if decision.allowed else Access(False, decision.blame())
+            _keep(kept.unconditional, place, access)
             return access
         except Exception as error:  # noqa: BLE001  authorization fails closed, whatever happens
             logger.error("a decision could not be made: %s", type(error).__name__)
             action = request.action
             return Access(False, f"because no identity-based policy allows the {action} action")
+
+    def stamp(self) -> str:
+        """The state of the accounts that a question would be decided by now, as in
+        ``Access.stamp``. Raises ``StoreError``."""
+        return self._directory.current().stamp
 
     def decide(self, request: AccessRequest) -> Decision:
         """The engine's decision, which explains itself; no short cuts."""
@@ -111,7 +118,8 @@ class PolicyAuthoriser:
     def _kept_of(self, accounts: Accounts) -> _Kept:
         kept = self._kept
         if kept.stamp != accounts.stamp:
-            self._kept = kept = _Kept(accounts.stamp)
+            stamp = accounts.stamp
+            self._kept = kept = _Kept(stamp, Access(allowed=True, stamp=stamp))
         return kept
 
 

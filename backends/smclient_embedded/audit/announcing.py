@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
@@ -21,6 +21,10 @@ class AnnouncingStore:
     def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:
         """See ``Store.transaction``."""
         return self._writing() if write else self._store.transaction(write=False)
+
+    def recall(self, key: Hashable) -> object | None:
+        """See ``Store.recall``."""
+        return self._store.recall(key)
 
     def keyring(self) -> Keyring | None:
         """See ``Store.keyring``."""

@@ -174,8 +174,8 @@ class HttpApp:
             return None
         try:
             self._check_origin(scope, wire)
-            call = json11.read(wire.target.decode("latin-1"), body, self._door.model.operations)
-            if not self._inline(call.operation):
+            operation = json11.named(wire.target.decode("latin-1"), self._door.model.operations)
+            if not self._inline(operation):
                 return None
             caller = self._caller(scope, headers, body)
             context = self._context(scope, wire, caller, random_uuid())
@@ -183,6 +183,7 @@ class HttpApp:
             return None
         later: list[Callable[[], object]] = []
         try:
+            call = json11.Call(operation, body)
             answer = json11.respond(self._door, call, context, later.append)
         except Exception as error:  # noqa: BLE001  as in __call__
             answer = answer_of_fault(error, context.request_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +27,7 @@ from smclient_embedded.store.records import (
 )
 
 KEPT_AUDIT = 100_000
+MOST_KEPT = 2048
 
 
 class MemoryStore:
@@ -35,21 +36,29 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._tables = _Tables()
+        self._is_writing = False
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Transaction]:
         """See ``Store.transaction``."""
         with self._lock:
             undo: list[Callable[[], object]] = []
+            outer, self._is_writing = self._is_writing, self._is_writing or write
             try:
-                yield _MemoryTransaction(self._tables, undo, write)
+                yield _MemoryTransaction(self._tables, undo, write, can_keep=not self._is_writing)
             except BaseException:
                 while undo:
                     undo.pop()()
                 raise
+            finally:
+                self._is_writing = outer
             if len(self._tables.audit) > 2 * KEPT_AUDIT:
                 self._tables.forgotten_audit += len(self._tables.audit) - KEPT_AUDIT
                 del self._tables.audit[:-KEPT_AUDIT]
+
+    def recall(self, key: Hashable) -> object | None:
+        """See ``Store.recall``."""
+        return self._tables.findings.get(key)
 
     def keyring(self) -> Keyring | None:
         """None of its own."""
@@ -75,13 +84,18 @@ class _Tables:
         self.forgotten_audit = 0
         self.settings: dict[str, bytes] = {}
         self.next_sequence = 1
+        self.findings: dict[Hashable, object] = {}
+        """Of this very state: the first thing that changes it puts an empty one in its place."""
 
 
 class _MemoryTransaction:
-    def __init__(self, tables: _Tables, undo: list[Callable[[], object]], write: bool) -> None:
+    def __init__(
+        self, tables: _Tables, undo: list[Callable[[], object]], write: bool, *, can_keep: bool
+    ) -> None:
         self._t = tables
         self._undo = undo
         self._write = write
+        self._can_keep = can_keep
 
     # --- secrets ----------------------------------------------------------------------------------
 
@@ -295,6 +309,12 @@ class _MemoryTransaction:
     def put_setting(self, name: str, value: bytes) -> None:
         self._set(self._t.settings, name, value)
 
+    def keep(self, key: Hashable, finding: object) -> None:
+        if self._can_keep:
+            if len(self._t.findings) >= MOST_KEPT:
+                self._t.findings = {}
+            self._t.findings[key] = finding
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _must_write(self) -> None:
@@ -303,6 +323,7 @@ class _MemoryTransaction:
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._must_write()
+        self._t.findings = {}
         if key in table:
             before = table[key]
             self._undo.append(lambda: table.__setitem__(key, before))
@@ -312,6 +333,7 @@ class _MemoryTransaction:
 
     def _drop(self, table: dict[Any, Any], key: Any) -> None:
         self._must_write()
+        self._t.findings = {}
         if key in table:
             before = table.pop(key)
             self._undo.append(lambda: table.__setitem__(key, before))

@@ -6,7 +6,7 @@ finds them, and makes a transaction all or nothing. Values reach it ``Sealed``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -186,6 +186,12 @@ class Transaction(Protocol):
         """Keep a setting of the store itself. Names that begin with ``smclient.`` are taken."""
         ...
 
+    # in memory only
+    def keep(self, key: Hashable, finding: object) -> None:
+        """Offer what was found out from this very state of the store, for ``Store.recall``. A store
+        may forget it at any time, and takes it from reading transactions only."""
+        ...
+
 
 class StoreConflict(StoreError):
     """A record would break a constraint: two secrets of one name in one scope, or a version, label
@@ -198,6 +204,11 @@ class Store(Protocol):
     def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:
         """A transaction. With ``write`` no other writer is let in until it ends; so it must not be
         begun inside another one of the same thread."""
+        ...
+
+    def recall(self, key: Hashable) -> object | None:
+        """What ``Transaction.keep`` was given under a key, if nothing but the audit trail has been
+        written to the store since, by whomever; else ``None``, as where it was forgotten."""
         ...
 
     def keyring(self) -> Keyring | None:

@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
@@ -122,6 +122,11 @@ class SqlStore:
             if self._let_in is not None:
                 connection.execute(self._let_in)
             bring_up(connection, self._where)
+
+    def recall(self, key: Hashable) -> object | None:
+        """See ``Store.recall``."""
+        self._check_usable()
+        return self._reads.recall(key)
 
     def keyring(self) -> Keyring | None:
         """None of its own."""

@@ -91,6 +91,12 @@ class PostgresReader:
         """See ``Reader``."""
         self.connection.rollback()
 
+    def glance(self) -> bytes | None:
+        """See ``Reader``."""
+        found: bytes | None = self.connection.scalar(_FIND_GENERATION)
+        self.connection.rollback()  # SQLAlchemy's own transaction; the server is told nothing
+        return found
+
 
 def _begin(connection: Connection, write: bool) -> None:
     """Begin in words of our own: the driver is told of no transaction, so it sends none."""

@@ -62,6 +62,10 @@ class Reader(Protocol):
         """End the snapshot."""
         ...
 
+    def glance(self) -> bytes | None:
+        """The generation that the store is at, without a snapshot."""
+        ...
+
 
 class SqliteReader:
     """Asks the driver itself, as this is in the path of every read."""
@@ -86,6 +90,11 @@ class SqliteReader:
             self.connection.rollback()
         else:
             self._driver.execute("ROLLBACK")
+
+    def glance(self) -> bytes | None:
+        """See ``Reader``."""
+        row = self._driver.execute(FIND_GENERATION).fetchone()
+        return None if row is None else row[0]
 
 
 class PointReads:
@@ -129,6 +138,28 @@ class PointReads:
             discard(reader)
             raise
         self._give_back(reader)
+
+    def recall(self, key: Hashable) -> object | None:
+        """See ``Store.recall``. Whatever keeps the generation from being seen is left for the read
+        that follows to meet, and to tell."""
+        generation, kept = self._kept
+        finding: object | None = kept.get(key)
+        if finding is None or generation is None:
+            return None
+        try:
+            reader = self._take()
+        except FAILURES:
+            return None
+        try:
+            is_same = reader.glance() == generation
+        except FAILURES:
+            discard(reader)
+            return None
+        except BaseException:
+            discard(reader)
+            raise
+        self._give_back(reader)
+        return finding if is_same else None
 
     def close(self) -> None:
         """Let go of the readers. Those in use end well."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -378,6 +378,10 @@ class SqlTransaction:
         if name.startswith(RESERVED):
             raise ValueError(f"settings that begin with {RESERVED} belong to the store")
         self._change(self._puts.setting, {"name": name, "value": value})
+
+    def keep(self, key: Hashable, finding: object) -> None:
+        if self._kept is not None:
+            self._kept[key] = finding
 
     # --- inside -----------------------------------------------------------------------------------
 
