@@ -59,7 +59,8 @@ class Access:
 
     Attributes:
         stamp: the state of the accounts that it was worked out from, if that, the question and the
-            store are all that had a part in it: no condition, so neither time nor address.
+            store are all that had a part in it: nothing that is the call's own, such as its time
+            or the address it came from.
     """
 
     allowed: bool

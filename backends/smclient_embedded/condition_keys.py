@@ -82,6 +82,17 @@ for _key, (_member, _read, _actions) in PARAMETER_KEYS.items():
     for _action in _actions:
         _BY_ACTION.setdefault(_action, []).append((_OWN + _key, _member, _read))
 
+OF_THE_CALL = frozenset(
+    {
+        "aws:currenttime",
+        "aws:epochtime",
+        "aws:securetransport",
+        "aws:sourceip",
+        "aws:useragent",
+    }
+)
+"""Keys, in lower case, that differ between calls of one caller for one thing in one region."""
+
 TAGGING = frozenset({"CreateSecret", "TagResource"})
 """Actions whose request tags are ``aws:RequestTag`` and ``aws:TagKeys``."""
 

@@ -2,10 +2,10 @@
 
 Which secret is meant, whether the caller may read it and use its key, which version has the label,
 what goes on record and into the answer: that comes out the same for the same caller and the same
-body while the store is in one state, unless a condition of a policy had a part, such as the time or
-an address. So it is kept under the state of the store (``Transaction.keep``), and what differs from
-call to call is done for each: the signature, the session's end, opening the value, the records,
-the counts. The value is kept sealed.
+body while the store is in one state, unless a policy asked for what is the call's own, such as its
+time or the address it came from. So it is kept under the state of the store
+(``Transaction.keep``), and what differs from call to call is done for each: the signature, the
+session's end, opening the value, the records, the counts. The value is kept sealed.
 
 Every client asks like this: the same few bytes, every time its cache is out of date.
 """

@@ -16,7 +16,7 @@ from typing import TypeVar
 from smclient_embedded.access import ALLOWED, Access, AccessRequest
 from smclient_embedded.accounts.directory import Accounts, Directory
 from smclient_embedded.accounts.records import Identity, KeyRules
-from smclient_embedded.condition_keys import Context, condition_keys, principal_context
+from smclient_embedded.condition_keys import OF_THE_CALL, Context, condition_keys, principal_context
 from smclient_embedded.context import Principal
 from smclient_embedded.policy import (
     CompiledPolicy,
@@ -90,10 +90,12 @@ class PolicyAuthoriser:
             if known is not None:
                 return known
             context, decision = _decide(kept, request, accounts)
-            if context.was_made or decision.error is not None:
-                return ALLOWED if decision.allowed else Access(False, decision.blame())
-            access = kept.allowed if decision.allowed else Access(False, decision.blame())
-            _keep(kept.unconditional, place, access)
+            if not decision.allowed:
+                access = Access(False, decision.blame())
+            else:
+                access = ALLOWED if context.asked & OF_THE_CALL else kept.allowed
+            if not context.was_made and decision.error is None:
+                _keep(kept.unconditional, place, access)
             return access
         except Exception as error:  # noqa: BLE001  authorization fails closed, whatever happens
             logger.error("a decision could not be made: %s", type(error).__name__)

@@ -17,12 +17,14 @@ class LazyContext(Mapping[str, ContextValue]):
     ``make`` is trusted to keep to the types; what it makes is not checked again.
     """
 
-    __slots__ = ("_made", "_make")
+    __slots__ = ("_made", "_make", "asked")
 
     def __init__(self, make: Callable[[], Context]) -> None:
         """Keep the maker; it is called once at most."""
         self._make = make
         self._made: Context | None = None
+        self.asked: set[str] = set()
+        """The keys that conditions and variables asked for, in lower case."""
 
     @property
     def was_made(self) -> bool:
@@ -116,15 +118,21 @@ class Facts:
 
     def values(self, lowered: str) -> ContextValue | None:
         """Value of a condition key; None if it is absent or has no values."""
-        value = self.context.get(lowered)
+        value = self._found(lowered)
         if value is None or isinstance(value, str):
             return value
         return value if value else None
 
     def lookup(self, lowered: str) -> str | None:
         """The value that a policy variable takes; None if the key is absent or multivalued."""
-        value = self.context.get(lowered)
+        value = self._found(lowered)
         return value if isinstance(value, str) else None
+
+    def _found(self, lowered: str) -> ContextValue | None:
+        given = self.request.context
+        if type(given) is LazyContext:
+            given.asked.add(lowered)
+        return self.context.get(lowered)
 
 
 def _merged(context: Context) -> dict[str, ContextValue]:
