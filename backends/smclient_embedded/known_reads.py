@@ -48,7 +48,8 @@ class KnownRead:
     Attributes:
         stamp: the state of the accounts that it was allowed by.
         version: the one that is read, with its value sealed.
-        key_use: how its data key was opened, and ``wrapped`` that data key.
+        key_use: how its data key was opened, ``wrapped`` that data key; ``bound`` is what the data
+            key is authenticated with, and what the value is.
         text: the answer as JSON, up to the value.
         call_document, key_document: what went on record of the call and of the use of the key.
     """
@@ -58,6 +59,7 @@ class KnownRead:
     sealed: Sealed
     key_use: KeyUse
     wrapped: bytes
+    bound: tuple[bytes, bytes]
     text: str
     call_document: Mapping[str, object]
     key_document: Mapping[str, object]
@@ -76,9 +78,8 @@ class KnownRead:
         key, sealed = self.key_use.key, self.sealed
         nonce, data_key = self.wrapped[:NONCE_BYTES], self.wrapped[NONCE_BYTES:]
         cipher = master.cipher(key.wrapped_material, key.arn)
-        opened = cipher.decrypt(nonce, data_key, bound_to(key.arn, sealed.context))
-        bound = bound_to(sealed.key_id, sealed.context)
-        return AESGCM(opened).decrypt(sealed.nonce, sealed.ciphertext, bound)
+        opened = cipher.decrypt(nonce, data_key, self.bound[0])
+        return AESGCM(opened).decrypt(sealed.nonce, sealed.ciphertext, self.bound[1])
 
     def answer(self, value: bytes) -> bytes:
         """The answer as JSON."""
@@ -133,4 +134,5 @@ def known_read(
     shown = {name: member for name, member in answer.items() if name not in _MEMBERS.values()}
     text = f'{json_text(shown)[:-1]},"{_MEMBERS[version.kind]}":'
     own, of_key = (record.document for record in records)
-    return KnownRead(stamp, version, sealed, use, wrapped, text, own, of_key)
+    bound = bound_to(use.key.arn, sealed.context), bound_to(sealed.key_id, sealed.context)
+    return KnownRead(stamp, version, sealed, use, wrapped, bound, text, own, of_key)

@@ -33,6 +33,25 @@ class Wire:
     @classmethod
     def of(cls, headers: Headers) -> Wire:
         """Those of a request."""
+        found = dict(headers)
+        if len(found) != len(headers):
+            return cls._of_repeated(headers)
+        get = found.get
+        length = get(b"content-length", b"")
+        forwarded_for = get(b"x-forwarded-for")
+        return cls(
+            hosts=int(b"host" in found),
+            host=get(b"host", b""),
+            content_type=get(b"content-type", b""),
+            content_length=length if length.isdigit() else None,
+            target=get(b"x-amz-target", b""),
+            user_agent=get(b"user-agent", b""),
+            forwarded=forwarded_for is not None or b"forwarded" in found,
+            forwarded_for=forwarded_for or b"",
+        )
+
+    @classmethod
+    def _of_repeated(cls, headers: Headers) -> Wire:
         wire = cls()
         for name, value in headers:
             if name == b"host":

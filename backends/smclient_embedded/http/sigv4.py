@@ -39,6 +39,8 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "secretsmanager"
 TERMINATOR = "aws4_request"
 SKEW = timedelta(minutes=5)
+_SURE = SKEW - timedelta(seconds=1)
+"""How far from now a signature is whose date needs no closer look."""
 
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
@@ -109,6 +111,10 @@ def verify(
         MissingAuthenticationTokenException, IncompleteSignatureException,
         InvalidSignatureException, UnrecognizedClientException, ExpiredTokenException
     """
+    if method == "POST" and path == b"/" and not query:
+        caller = _usual(headers, body, now, find_key, open_session)
+        if caller is not None:
+            return caller
     values = _joined(headers)
     authorization = values.get(b"authorization", b"")
     if not authorization:
@@ -160,6 +166,86 @@ def signing_key(secret: str, day: str, region: str) -> bytes:
     for part in (day, region, SERVICE, TERMINATOR):
         derived = hmac.digest(derived, part.encode(), "sha256")
     return derived
+
+
+# --- what an SDK sends ------------------------------------------------------------------------
+
+
+class _Claim(NamedTuple):
+    """What an Authorization header says before its signature."""
+
+    access_key_id: str
+    day: str
+    region: str
+    signed: tuple[bytes, ...]
+    unsigned: tuple[bytes, ...]
+    """What has to be signed if it is there, and is not."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _claim(header: bytes) -> _Claim | None:
+    """The claim of a header up to its signature, if there is nothing to say against it. Kept, as a
+    client says the same all day."""
+    try:
+        algorithm, parts = _parts(header)
+        day = parts["Credential"].split("/")[1]
+        access_key_id, day, region = _scope(parts["Credential"], day)
+        signed = sorted(parts["SignedHeaders"].lower().encode("latin-1").split(b";"))
+    except (IncompleteSignatureException, InvalidSignatureException, KeyError, IndexError):
+        return None
+    is_usual = algorithm == ALGORITHM and b" ".join(header.split()) == header.rstrip()
+    if not is_usual or parts.get("Signature") != "" or b"host" not in signed:
+        return None
+    unsigned = tuple(name for name in _MUST_BE_SIGNED if name not in signed)
+    return _Claim(access_key_id, day, region, tuple(signed), unsigned)
+
+
+def _usual(
+    headers: Headers,
+    body: bytes,
+    now: datetime,
+    find_key: Callable[[str], AccessKey | None],
+    open_session: Callable[[str, str], AccessKey | None] | None,
+) -> Caller | None:
+    """The caller of a ``POST /`` as SDKs send it, in a third of the time that all checks one by one
+    take; ``None`` for whatever is unusual or wrong in any way: those say what it is."""
+    values = dict(headers)
+    before, mark, signature = values.get(b"authorization", b"").partition(b"Signature=")
+    claim = _claim(before + mark)
+    stamp = values.get(b"x-amz-date")
+    if claim is None or stamp is None or len(values) != len(headers) or len(stamp) != 16:
+        return None
+    at, shown = _date(stamp.decode("latin-1"))
+    if abs(now - at) > _SURE or shown[:8] != claim.day:
+        return None
+    for name in claim.unsigned:
+        if name in values:
+            return None
+    token = values.get(b"x-amz-security-token")
+    if token is not None and (b" " in token or b"\t" in token):
+        return None
+    key = find_key(claim.access_key_id)
+    if key is None and token is not None and open_session is not None:
+        key = open_session(claim.access_key_id, token.decode("latin-1"))
+    digest = hashlib.sha256(body).hexdigest().encode()
+    if key is None or values.get(b"x-amz-content-sha256", digest) != digest:
+        return None
+    lines = [b"POST\n/\n"]
+    for name in claim.signed:
+        value = values.get(name, b"")
+        if b" " in value or b"\t" in value:
+            value = b" ".join(value.split())
+        lines.append(name + b":" + value)
+    lines += (b"", b";".join(claim.signed), digest)
+    canonical = hashlib.sha256(b"\n".join(lines)).hexdigest()
+    scope = f"{claim.day}/{claim.region}/{SERVICE}/{TERMINATOR}"
+    to_sign = f"{ALGORITHM}\n{shown}\n{scope}\n{canonical}".encode()
+    secret = signing_key(key.secret, claim.day, claim.region)
+    expected = hmac.digest(secret, to_sign, "sha256").hex().encode()
+    if not hmac.compare_digest(expected, signature):
+        return None
+    _check_session(key, token, now)
+    return Caller(key.principal, claim.region, claim.access_key_id)
 
 
 # --- the parts of a signature ---------------------------------------------------------------------
