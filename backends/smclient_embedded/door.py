@@ -39,16 +39,13 @@ from smclient_embedded.ids import Ids
 from smclient_embedded.kms import KeyUse, Kms
 from smclient_embedded.known_reads import GET_SECRET_VALUE, KnownRead, known_read, place_of
 from smclient_embedded.master import MasterKeys
-from smclient_embedded.metrics import Metrics
+from smclient_embedded.metrics import OK, Metrics
 from smclient_embedded.model import ServiceModel
 from smclient_embedded.quotas import Quotas, RateLimits
 from smclient_embedded.store.ports import Store, StoreError, Transaction
 from smclient_embedded.store.records import AuditRecord, VersionRecord
 
 logger = logging.getLogger("smclient.embedded")
-
-OK = "ok"
-"""What metrics call the outcome of a call that was not refused."""
 
 UNKNOWN = "UnknownOperation"
 """Under this name all operations go on record that the model does not have."""
@@ -118,8 +115,7 @@ class Door:
             self.audit.hold(known.records(context, now, self.ids.uuid), later)
         except (InvalidTag, StoreError):
             return None
-        self.metrics.kms_called(known.key_use.action, known.key_use.key)
-        self.metrics.called(context.scope, GET_SECRET_VALUE, OK)
+        self.metrics.read_again(context.scope, GET_SECRET_VALUE, known.key_use.key)
         return known.answer(value)
 
     def deps(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from smclient.pricing import PRICE_BOOK, Cost, PriceBook, monthly_cost
 from smclient_embedded.store.ports import Transaction
@@ -22,6 +22,8 @@ from smclient_embedded.store.records import KeyRecord, Scope
 KEPT_MONTHS = 15
 MOST_SERIES = 10_000
 OTHER = Scope("other", "other")
+OK = "ok"
+"""The outcome of a call that was not refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +64,19 @@ class Metrics:
     def called(self, scope: Scope, operation: str, outcome: str) -> None:
         """A call ended; ``outcome`` is ``ok`` or an error code."""
         with self._lock:
-            calls = self._month().calls
-            if len(calls) >= MOST_SERIES and (scope, operation, outcome) not in calls:
-                scope = OTHER
-            calls[scope, operation, outcome] += 1
+            _count(self._month().calls, (scope, operation, outcome))
 
     def kms_called(self, action: str, key: KeyRecord) -> None:
         """KMS was needed once: ``GenerateDataKey`` or ``Decrypt``. AWS's own keys are free."""
         with self._lock:
-            kms = self._month().kms
-            scope = key.scope
-            if len(kms) >= MOST_SERIES and (scope, action, not key.managed) not in kms:
-                scope = OTHER
-            kms[scope, action, not key.managed] += 1
+            _count(self._month().kms, (key.scope, action, not key.managed))
+
+    def read_again(self, scope: Scope, operation: str, key: KeyRecord) -> None:
+        """A read was answered, for which KMS opened a data key: both at once."""
+        with self._lock:
+            month = self._month()
+            _count(month.calls, (scope, operation, OK))
+            _count(month.kms, (key.scope, "Decrypt", not key.managed))
 
     def clear(self) -> None:
         """Begin anew."""
@@ -168,6 +170,17 @@ def bill(usage: Mapping[str, Any], price_book: PriceBook | None = None) -> Cost:
         kms_calls=usage["kms_billed"],
         price_book=price_book or PRICE_BOOK,
     )
+
+
+Series = TypeVar("Series", tuple[Scope, str, str], tuple[Scope, str, bool])
+
+
+def _count(counts: Counter[Series], series: Series) -> None:
+    found = counts.get(series)
+    if found is None and len(counts) >= MOST_SERIES:
+        series = (OTHER, *series[1:])
+        found = counts.get(series)
+    counts[series] = 1 if found is None else found + 1
 
 
 def _entry(namespace: str, metric: str, scope: Scope, kind: str, resource: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from smclient_embedded.context import Principal
@@ -34,6 +34,9 @@ from smclient_embedded.errors import (
     MissingAuthenticationTokenException,
     UnrecognizedClientException,
 )
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "secretsmanager"
@@ -168,6 +171,15 @@ def signing_key(secret: str, day: str, region: str) -> bytes:
     return derived
 
 
+@functools.lru_cache(maxsize=256)
+def _begun(secret: str, day: str, region: str) -> tuple[Hash, Hash]:
+    """The two hashes of an HMAC under ``signing_key``, inner and outer, with the key in them (RFC
+    2104): they take a third of the time of ``hmac.digest``, which begins anew."""
+    block = signing_key(secret, day, region).ljust(64, b"\0")
+    inner, outer = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
+    return hashlib.sha256(inner), hashlib.sha256(outer)
+
+
 # --- what an SDK sends ------------------------------------------------------------------------
 
 
@@ -240,9 +252,10 @@ def _usual(
     canonical = hashlib.sha256(b"\n".join(lines)).hexdigest()
     scope = f"{claim.day}/{claim.region}/{SERVICE}/{TERMINATOR}"
     to_sign = f"{ALGORITHM}\n{shown}\n{scope}\n{canonical}".encode()
-    secret = signing_key(key.secret, claim.day, claim.region)
-    expected = hmac.digest(secret, to_sign, "sha256").hex().encode()
-    if not hmac.compare_digest(expected, signature):
+    inner, outer = (state.copy() for state in _begun(key.secret, claim.day, claim.region))
+    inner.update(to_sign)
+    outer.update(inner.digest())
+    if not hmac.compare_digest(outer.hexdigest().encode(), signature):
         return None
     _check_session(key, token, now)
     return Caller(key.principal, claim.region, claim.access_key_id)
