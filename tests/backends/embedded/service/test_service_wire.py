@@ -279,3 +279,22 @@ class TestTheWire:
         assert answered.status in (200, 400)
         assert (answered.status == 200) == ("__type" not in content)
         assert all(ord(character) < 128 for character in answered.body.decode())
+
+
+def test_a_client_of_the_service_signs_nothing_and_looks_for_no_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody would verify a signature; and the search would go to the network in the end."""
+    monkeypatch.setattr(
+        "botocore.credentials.CredentialResolver.load_credentials",
+        lambda self: pytest.fail("credentials are looked for"),
+    )
+    with EmbeddedService() as service:
+        client = service.client()
+        sent: list[Any] = []
+        client.meta.events.register_first(
+            "before-send.secretsmanager", lambda request, **_: sent.append(request)
+        )
+        client.create_secret(Name="s", SecretString="v")
+        assert client.get_secret_value(SecretId="s")["SecretString"] == "v"
+    assert all("Authorization" not in request.headers for request in sent)
