@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from smclient.pricing import PRICE_BOOK, Cost, PriceBook, monthly_cost
 from smclient_embedded.store.ports import Transaction
@@ -178,7 +178,7 @@ Series = TypeVar("Series", tuple[Scope, str, str], tuple[Scope, str, bool])
 def _count(counts: Counter[Series], series: Series) -> None:
     found = counts.get(series)
     if found is None and len(counts) >= MOST_SERIES:
-        series = (OTHER, *series[1:])
+        series = cast(Series, (OTHER, *series[1:]))
         found = counts.get(series)
     counts[series] = 1 if found is None else found + 1
 
