@@ -104,12 +104,10 @@ class Door:
         ``None``, also for whatever goes wrong: asked in full, the call says what that is."""
         if self.faults.armed or self.rate_limits is not None:
             return None
-        known = self.store.recall(place_of(raw, context))
-        if not isinstance(known, KnownRead):
-            return None
         now = self.now()
         try:
-            if not known.holds(context, now, self.gate.stamp()):
+            known = self.store.recall(place_of(raw, context))
+            if not isinstance(known, KnownRead) or not known.holds(context, now, self.gate.stamp()):
                 return None
             value = known.value(self.master)
             self.audit.hold(known.records(context, now, self.ids.uuid), later)

@@ -23,6 +23,7 @@ from smclient_embedded.errors import ServiceError
 from smclient_embedded.faults import Fault
 from smclient_embedded.http.json11 import answer
 from smclient_embedded.model import json_text
+from smclient_embedded.store import StoreError
 
 TARGET = "secretsmanager.GetSecretValue"
 HOME, OTHER = "123456789012", "999988887777"
@@ -334,3 +335,15 @@ def test_rates_are_counted_for_each_read() -> None:
         door, context = service.door, service.context()
         answers = [answer(door, TARGET, b'{"SecretId":"s"}', context).status for _ in range(9)]
         assert 400 in answers
+
+
+def test_of_a_closed_store_nothing_is_recalled(tmp_path: Path) -> None:
+    """The call is refused like any other, not with an error of another kind."""
+    asking = Asking(f"embedded://{tmp_path}/secrets.db")
+    asking.read()
+    asking.service._store.close()
+    answered = answer(asking.service.door, TARGET, asking.bodies[0], asking.context(0))
+    assert answered.status == 500
+    assert b"InternalServiceError" in answered.body
+    with pytest.raises(StoreError):  # the trail of these reads is lost, and said to be
+        asking.service.close()
