@@ -91,6 +91,29 @@ def test_sessions_made_before_count_too(service: EmbeddedService) -> None:
             text(before)
 
 
+@pytest.mark.parametrize("keys", [{}, {"aws_access_key_id": "AKIAMINE"}])
+def test_clients_sign_as_they_are_configured(
+    service: EmbeddedService, keys: dict[str, str]
+) -> None:
+    """What a program does with its requests, it does here too."""
+    if keys:
+        keys = {**keys, "aws_secret_access_key": "x"}
+    with service.patch_boto3():
+        signing = boto3.client("secretsmanager", **keys)  # type: ignore[call-overload]
+        config = botocore.config.Config(signature_version=botocore.UNSIGNED)
+        unsigned = boto3.client("secretsmanager", config=config)
+    sent: list[Any] = []
+    for client in (signing, unsigned):
+        client.meta.events.register_first(
+            "before-send.secretsmanager",
+            lambda request, **_: sent.append(request.headers.get("Authorization")),
+        )
+        assert text(client) == "first"
+    expected = keys.get("aws_access_key_id", "AKIAEMBEDDED")
+    assert f"Credential={expected}/".encode() in sent[0]
+    assert sent[1] is None
+
+
 def test_regions_and_principals_follow(service: EmbeddedService) -> None:
     """A client's region is the request's; the patch says who asks."""
     app = service.create_principal("app")

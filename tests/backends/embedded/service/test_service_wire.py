@@ -119,6 +119,53 @@ class TestTheWiredClient:
         with pytest.raises(nobody.exceptions.ClientError, match="AccessDenied"):
             nobody.get_secret_value(SecretId="a")
 
+    def test_does_not_sign(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody would verify it, and whatever credentials lie about are not put into requests."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "real-token")
+        client = memory.service.client()
+        sent: list[set[str]] = []
+        client.meta.events.register_first(
+            "before-send.secretsmanager",
+            lambda request, **_: sent.append({name.lower() for name in request.headers}),
+        )
+        client.list_secrets()
+        assert sent[0] >= {"x-amz-target", "user-agent", "content-length"}
+        assert not sent[0] & {"authorization", "x-amz-date", "x-amz-security-token"}
+
+    def test_fires_the_events_of_every_client(self, memory: Any) -> None:
+        """Also the one before signing, which may change a request."""
+        client = memory.service.client()
+        fired: list[str] = []
+        names = (
+            "provide-client-params",
+            "before-parameter-build",
+            "before-call",
+            "request-created",
+            "before-sign",
+            "before-send",
+            "response-received",
+            "after-call",
+        )
+        for name in names:
+            client.meta.events.register_first(
+                f"{name}.secretsmanager.ListSecrets",
+                lambda name=name, **_: fired.append(name),
+            )
+        client.list_secrets()
+        assert sorted(fired) == sorted(names)
+
+    def test_gives_what_came_with_an_answer(self, memory: Any) -> None:
+        """Status, request id, headers and the number of retries."""
+        told = memory.service.client().list_secrets()["ResponseMetadata"]
+        assert told["HTTPStatusCode"] == 200
+        assert told["RetryAttempts"] == 0
+        assert told["HTTPHeaders"] == {
+            "content-type": CONTENT_TYPE,
+            "x-amzn-requestid": told["RequestId"],
+        }
+
     def test_of_another_service_is_refused(self, memory: Any) -> None:
         """It would be answered by nobody."""
         with pytest.raises(ValueError, match="secretsmanager"):
