@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -47,7 +47,7 @@ class KnownRead:
 
     Attributes:
         stamp: the state of the accounts that it was allowed by.
-        version: the one that is read, with its value sealed.
+        kind, accessed_on, sealed: of the version that is read.
         key_use: how its data key was opened, ``wrapped`` that data key; ``bound`` is what the data
             key is authenticated with, and what the value is.
         text: the answer as JSON, up to the value.
@@ -55,7 +55,8 @@ class KnownRead:
     """
 
     stamp: str
-    version: VersionRecord
+    kind: str
+    accessed_on: date | None
     sealed: Sealed
     key_use: KeyUse
     wrapped: bytes
@@ -71,7 +72,7 @@ class KnownRead:
         session = context.principal.session
         ends = None if session is None else session.expires_at
         is_over = ends is not None and now >= ends
-        return stamp == self.stamp and not is_over and self.version.accessed_on == now.date()
+        return stamp == self.stamp and not is_over and self.accessed_on == now.date()
 
     def value(self, master: MasterKeys) -> bytes:
         """The value. Raises ``InvalidTag`` or ``MasterKeyError`` if it does not open."""
@@ -83,7 +84,7 @@ class KnownRead:
 
     def answer(self, value: bytes) -> bytes:
         """The answer as JSON."""
-        if self.version.kind == "binary":
+        if self.kind == "binary":
             shown = f'"{base64.b64encode(value).decode()}"'
         else:
             shown = encode_basestring_ascii(value.decode())
@@ -123,7 +124,7 @@ def known_read(
         or len(call.raw or b"") > LARGEST_KEPT
     ):
         return None
-    stamp = call.stamps.pop() if len(call.stamps) == 1 else None
+    stamp = next(iter(call.stamps)) if len(call.stamps) == 1 else None
     if stamp is None or len(touched) != 1 or len(call.key_uses) != 1 or len(records) != 2:
         return None
     (version,), (use,) = touched, call.key_uses
@@ -135,4 +136,6 @@ def known_read(
     text = f'{json_text(shown)[:-1]},"{_MEMBERS[version.kind]}":'
     own, of_key = (record.document for record in records)
     bound = bound_to(use.key.arn, sealed.context), bound_to(sealed.key_id, sealed.context)
-    return KnownRead(stamp, version, sealed, use, wrapped, bound, text, own, of_key)
+    return KnownRead(
+        stamp, version.kind, version.accessed_on, sealed, use, wrapped, bound, text, own, of_key
+    )

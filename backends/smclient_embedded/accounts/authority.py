@@ -63,7 +63,8 @@ class _Kept:
     keeps to an older one of these."""
 
     stamp: str
-    allowed: Access = ALLOWED
+    allowed: Access
+    """What every Allow is that nothing else had a part in."""
     callers: dict[Principal, _Caller] = field(default_factory=dict)
     sets: dict[tuple[Principal, str, tuple[str, ...]], PolicySet] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class PolicyAuthoriser:
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._kept = _Kept("", Access(allowed=True, stamp=""))
+        self._kept = _nothing_kept("")
 
     def __call__(self, request: AccessRequest) -> Access:
         """See ``Authoriser``."""
@@ -120,9 +121,12 @@ class PolicyAuthoriser:
     def _kept_of(self, accounts: Accounts) -> _Kept:
         kept = self._kept
         if kept.stamp != accounts.stamp:
-            stamp = accounts.stamp
-            self._kept = kept = _Kept(stamp, Access(allowed=True, stamp=stamp))
+            self._kept = kept = _nothing_kept(accounts.stamp)
         return kept
+
+
+def _nothing_kept(stamp: str) -> _Kept:
+    return _Kept(stamp, Access(allowed=True, stamp=stamp))
 
 
 def _decide(
