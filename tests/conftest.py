@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
@@ -40,6 +41,14 @@ settings.register_profile(
 )
 settings.load_profile("default")
 background.WAIT = 60.0  # a busy machine is no backend that hangs; tests of that say how long
+
+
+def pytest_configure() -> None:
+    """Under ``nohup`` or in the background of a script, signals are ignored, and would be by every
+    process that a test starts, which then waits for ever for one. A handler is not inherited."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
