@@ -6,10 +6,8 @@ No I/O: the time and the access keys come in. The checks, in this order, are AWS
     headers that carry meaning are signed → algorithm → five parts of the credential → its scope →
     the access key → the signature → the session token → the session's end
 
-A request is canonicalised as AWS documents: exactly the signed headers, sorted, values trimmed and
-inner spaces collapsed, repeated headers joined by a comma; the query decoded, encoded anew and
-sorted; the body hashed as it was received. Refused on purpose: signatures in the query
-(presigned URLs), ``UNSIGNED-PAYLOAD`` and chunk signatures, none of which an SDK uses here.
+Refused on purpose: signatures in the query (presigned URLs), ``UNSIGNED-PAYLOAD`` and chunk
+signatures, none of which an SDK uses here.
 """
 
 from __future__ import annotations
@@ -20,11 +18,10 @@ import functools
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote_to_bytes
+from typing import NamedTuple
 
 from smclient_embedded.context import Principal
 from smclient_embedded.errors import (
@@ -34,16 +31,14 @@ from smclient_embedded.errors import (
     MissingAuthenticationTokenException,
     UnrecognizedClientException,
 )
-
-if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
+from smclient_embedded.http.canonical import SignedHeaders, canonical_request, collapsed
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "secretsmanager"
 TERMINATOR = "aws4_request"
 SKEW = timedelta(minutes=5)
-_SURE = SKEW - timedelta(seconds=1)
-"""How far from now a signature is whose date needs no closer look."""
+_SECOND = timedelta(seconds=1)
+_USUAL_HEAD = 1024
 
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
@@ -61,7 +56,6 @@ _MUST_BE_SIGNED = (
 )
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+){1,3}-\d{1,2}")
 _DATE = "%Y%m%dT%H%M%SZ"
-_UNRESERVED = "-_.~"
 _CREDENTIAL = re.compile(rb"Credential=([^/,\s]+)/[^/,\s]*/([^/,\s]+)/")
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -114,37 +108,31 @@ def verify(
         MissingAuthenticationTokenException, IncompleteSignatureException,
         InvalidSignatureException, UnrecognizedClientException, ExpiredTokenException
     """
-    if method == "POST" and path == b"/" and not query:
-        caller = _usual(headers, body, now, find_key, open_session)
-        if caller is not None:
-            return caller
-    values = _joined(headers)
-    authorization = values.get(b"authorization", b"")
-    if not authorization:
-        if b"X-Amz-Signature" in query or b"X-Amz-Algorithm" in query:
-            raise InvalidSignatureException(
-                "Signatures in the query are not supported here; sign with an Authorization header."
-            )
-        raise MissingAuthenticationTokenException("Missing Authentication Token")
-    algorithm, parts = _parts(authorization)
-    at, stamp = _signed_at(authorization, parts, values)
-    _check_window(at, stamp, now)
-    signed = parts["SignedHeaders"].lower().encode("latin-1").split(b";")
-    _check_signed(signed, values)
-    if algorithm != ALGORITHM:
-        raise IncompleteSignatureException(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'.")
-    access_key_id, day, region = _scope(parts["Credential"], stamp)
+    values = dict(headers)
+    claim = _usual_claim(values, now) if len(values) == len(headers) else None
+    if claim is None:
+        values = _joined(headers)
+        claim = _examined_claim(values, query, now)
+    (access_key_id, day, region), signed, stamp, signature = claim
     key = find_key(access_key_id)
     token = values.get(b"x-amz-security-token")
-    if key is None and token is not None and open_session is not None:
-        key = open_session(access_key_id, token.decode("latin-1"))
+    if token is not None:
+        token = collapsed(token)
+        if key is None and open_session is not None:
+            key = open_session(access_key_id, token.decode("latin-1"))
     if key is None:
         raise UnrecognizedClientException(_INVALID_TOKEN)
-    canonical = _canonical(method, path, query, sorted(signed), values, body)
-    scope = f"{day}/{region}/{SERVICE}/{TERMINATOR}"
-    to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical).hexdigest()}"
-    expected = hmac.digest(signing_key(key.secret, day, region), to_sign.encode(), "sha256").hex()
-    if not hmac.compare_digest(expected.encode(), parts["Signature"].encode("latin-1")):
+    digest = hashlib.sha256(body).hexdigest().encode()
+    declared = values.get(b"x-amz-content-sha256")
+    if declared is not None and not hmac.compare_digest(collapsed(declared), digest):
+        raise InvalidSignatureException(MISMATCH)
+    canonical = canonical_request(method, path, query, signed, values, digest)
+    mac = _keyed(key.secret, day, region).copy()
+    mac.update(
+        f"{ALGORITHM}\n{stamp}\n{day}/{region}/{SERVICE}/{TERMINATOR}\n"
+        f"{hashlib.sha256(canonical).hexdigest()}".encode()
+    )
+    if not hmac.compare_digest(mac.hexdigest().encode(), signature):
         raise InvalidSignatureException(MISMATCH)
     _check_session(key, token, now)
     return Caller(key.principal, region, access_key_id)
@@ -162,9 +150,8 @@ def claimed(headers: Headers) -> tuple[str | None, str | None]:
     return None, None
 
 
-@functools.lru_cache(maxsize=256)
 def signing_key(secret: str, day: str, region: str) -> bytes:
-    """The key of a day, a region and this service. Kept, as four of five HMACs go into it."""
+    """The key of a day, a region and this service."""
     derived = b"AWS4" + secret.encode()
     for part in (day, region, SERVICE, TERMINATOR):
         derived = hmac.digest(derived, part.encode(), "sha256")
@@ -172,93 +159,89 @@ def signing_key(secret: str, day: str, region: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=256)
-def _begun(secret: str, day: str, region: str) -> tuple[Hash, Hash]:
-    """The two hashes of an HMAC under ``signing_key``, inner and outer, with the key in them (RFC
-    2104): they take a third of the time of ``hmac.digest``, which begins anew."""
-    block = signing_key(secret, day, region).ljust(64, b"\0")
-    inner, outer = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
-    return hashlib.sha256(inner), hashlib.sha256(outer)
+def _keyed(secret: str, day: str, region: str) -> hmac.HMAC:
+    """An HMAC to copy. Kept, as it takes four of five HMACs, and keying the fifth."""
+    return hmac.new(signing_key(secret, day, region), digestmod="sha256")
 
 
-# --- what an SDK sends ------------------------------------------------------------------------
+# --- what a request claims ------------------------------------------------------------------------
 
 
-class _Claim(NamedTuple):
-    """What an Authorization header says before its signature."""
-
+class _Scope(NamedTuple):
     access_key_id: str
     day: str
     region: str
-    signed: tuple[bytes, ...]
-    unsigned: tuple[bytes, ...]
-    """What has to be signed if it is there, and is not."""
 
 
-@functools.lru_cache(maxsize=1024)
-def _claim(header: bytes) -> _Claim | None:
-    """The claim of a header up to its signature, if there is nothing to say against it. Kept, as a
-    client says the same all day."""
-    try:
-        algorithm, parts = _parts(header)
-        day = parts["Credential"].split("/")[1]
-        access_key_id, day, region = _scope(parts["Credential"], day)
-        signed = sorted(parts["SignedHeaders"].lower().encode("latin-1").split(b";"))
-    except (IncompleteSignatureException, InvalidSignatureException, KeyError, IndexError):
-        return None
-    is_usual = algorithm == ALGORITHM and b" ".join(header.split()) == header.rstrip()
-    if not is_usual or parts.get("Signature") != "" or b"host" not in signed:
-        return None
-    unsigned = tuple(name for name in _MUST_BE_SIGNED if name not in signed)
-    return _Claim(access_key_id, day, region, tuple(signed), unsigned)
+class _Claim(NamedTuple):
+    scope: _Scope
+    signed: SignedHeaders
+    stamp: str
+    signature: bytes
 
 
-def _usual(
-    headers: Headers,
-    body: bytes,
-    now: datetime,
-    find_key: Callable[[str], AccessKey | None],
-    open_session: Callable[[str, str], AccessKey | None] | None,
-) -> Caller | None:
-    """The caller of a ``POST /`` as SDKs send it, in a third of the time that all checks one by one
-    take; ``None`` for whatever is unusual or wrong in any way: those say what it is."""
-    values = dict(headers)
-    before, mark, signature = values.get(b"authorization", b"").partition(b"Signature=")
-    claim = _claim(before + mark)
-    stamp = values.get(b"x-amz-date")
-    if claim is None or stamp is None or len(values) != len(headers) or len(stamp) != 16:
+def _usual_claim(values: Mapping[bytes, bytes], now: datetime) -> _Claim | None:
+    """What a request claims that is as SDKs make it: what is the same in all requests of a client
+    is examined once. ``None`` for any other; ``_examined_claim`` says the same, or what is wrong.
+
+    Args:
+        values: the headers', none of them repeated.
+    """
+    head, mark, signature = values.get(b"authorization", b"").rpartition(b"Signature=")
+    stamp = values.get(b"x-amz-date", b"")
+    if not mark or len(head) > _USUAL_HEAD or len(stamp) != 16:
         return None
-    at, shown = _date(stamp.decode("latin-1"))
-    if abs(now - at) > _SURE or shown[:8] != claim.day:
+    if not (signature.isalnum() and stamp.isalnum()):
         return None
-    for name in claim.unsigned:
+    usual = _usual_head(head)
+    if usual is None:
+        return None
+    scope, signed, unsigned = usual
+    for name in unsigned:
         if name in values:
             return None
-    token = values.get(b"x-amz-security-token")
-    if token is not None and (b" " in token or b"\t" in token):
+    at, text = _date(stamp.decode("ascii"))
+    if text[:8] != scope.day:
         return None
-    key = find_key(claim.access_key_id)
-    if key is None and token is not None and open_session is not None:
-        key = open_session(claim.access_key_id, token.decode("latin-1"))
-    digest = hashlib.sha256(body).hexdigest().encode()
-    if key is None or values.get(b"x-amz-content-sha256", digest) != digest:
+    _check_window(at, text, now)
+    return _Claim(scope, signed, text, signature)
+
+
+@functools.lru_cache(maxsize=256)
+def _usual_head(head: bytes) -> tuple[_Scope, SignedHeaders, tuple[bytes, ...]] | None:
+    """What stands before a signature: scope, signed headers, and those that must not be there as
+    they are not signed. ``None`` if there is a fault in it, or more than the three parts."""
+    try:
+        algorithm, parts = _parts(collapsed(head + b"Signature=0"))
+        if algorithm != ALGORITHM or parts.keys() != {"Credential", "SignedHeaders", "Signature"}:
+            return None
+        scope = _scope(parts["Credential"], parts["Credential"].partition("/")[2][:8])
+        signed = _names(parts["SignedHeaders"])
+        _check_signed(signed, {})
+    except (IncompleteSignatureException, InvalidSignatureException):
         return None
-    lines = [b"POST\n/\n"]
-    for name in claim.signed:
-        value = values.get(name, b"")
-        if b" " in value or b"\t" in value:
-            value = b" ".join(value.split())
-        lines.append(name + b":" + value)
-    lines += (b"", b";".join(claim.signed), digest)
-    canonical = hashlib.sha256(b"\n".join(lines)).hexdigest()
-    scope = f"{claim.day}/{claim.region}/{SERVICE}/{TERMINATOR}"
-    to_sign = f"{ALGORITHM}\n{shown}\n{scope}\n{canonical}".encode()
-    inner, outer = (state.copy() for state in _begun(key.secret, claim.day, claim.region))
-    inner.update(to_sign)
-    outer.update(inner.digest())
-    if not hmac.compare_digest(outer.hexdigest().encode(), signature):
-        return None
-    _check_session(key, token, now)
-    return Caller(key.principal, claim.region, claim.access_key_id)
+    unsigned = tuple(name for name in _MUST_BE_SIGNED if name not in signed)
+    return scope, SignedHeaders.of(signed), unsigned
+
+
+def _examined_claim(values: Mapping[bytes, bytes], query: bytes, now: datetime) -> _Claim:
+    """What a request claims, examined from the start, in AWS's order."""
+    authorization = values.get(b"authorization", b"")
+    if not authorization:
+        if b"X-Amz-Signature" in query or b"X-Amz-Algorithm" in query:
+            raise InvalidSignatureException(
+                "Signatures in the query are not supported here; sign with an Authorization header."
+            )
+        raise MissingAuthenticationTokenException("Missing Authentication Token")
+    algorithm, parts = _parts(authorization)
+    at, stamp = _signed_at(authorization, parts, values)
+    _check_window(at, stamp, now)
+    signed = _names(parts["SignedHeaders"])
+    _check_signed(signed, values)
+    if algorithm != ALGORITHM:
+        raise IncompleteSignatureException(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'.")
+    scope = _scope(parts["Credential"], stamp)
+    return _Claim(scope, SignedHeaders.of(signed), stamp, parts["Signature"].encode("latin-1"))
 
 
 # --- the parts of a signature ---------------------------------------------------------------------
@@ -267,10 +250,13 @@ def _usual(
 def _joined(headers: Headers) -> dict[bytes, bytes]:
     values: dict[bytes, bytes] = {}
     for name, value in headers:
-        if b" " in value or b"\t" in value:
-            value = b" ".join(value.split())
+        value = collapsed(value)
         values[name] = value if name not in values else values[name] + b"," + value
     return values
+
+
+def _names(signed_headers: str) -> list[bytes]:
+    return signed_headers.lower().encode("latin-1").split(b";")
 
 
 def _parts(authorization: bytes) -> tuple[str, dict[str, str]]:
@@ -327,17 +313,18 @@ def _date(stamp: str) -> tuple[datetime, str]:
 
 
 def _check_window(at: datetime, stamp: str, now: datetime) -> None:
+    if -SKEW <= now - at < SKEW + _SECOND:
+        return
     now = now.replace(microsecond=0)
     if at < now - SKEW:
         raise InvalidSignatureException(
             f"Signature expired: {stamp} is now earlier than "
             f"{now - SKEW:{_DATE}} ({now:{_DATE}} - 5 min.)"
         )
-    if at > now + SKEW:
-        raise InvalidSignatureException(
-            f"Signature not yet current: {stamp} is still later than "
-            f"{now + SKEW:{_DATE}} ({now:{_DATE}} + 5 min.)"
-        )
+    raise InvalidSignatureException(
+        f"Signature not yet current: {stamp} is still later than "
+        f"{now + SKEW:{_DATE}} ({now:{_DATE}} + 5 min.)"
+    )
 
 
 def _check_signed(signed: Sequence[bytes], values: Mapping[bytes, bytes]) -> None:
@@ -350,8 +337,7 @@ def _check_signed(signed: Sequence[bytes], values: Mapping[bytes, bytes]) -> Non
             )
 
 
-def _scope(credential: str, stamp: str) -> tuple[str, str, str]:
-    """Access key id, day and region."""
+def _scope(credential: str, stamp: str) -> _Scope:
     elements = credential.split("/")
     if len(elements) != 5:
         raise IncompleteSignatureException(
@@ -360,7 +346,7 @@ def _scope(credential: str, stamp: str) -> tuple[str, str, str]:
         )
     access_key_id, day, region, service, terminator = elements
     if service == SERVICE and terminator == TERMINATOR and day == stamp[:8] and _is_region(region):
-        return access_key_id, day, region
+        return _Scope(access_key_id, day, region)
     faults = []
     if not _is_region(region):
         faults.append(f"Credential should be scoped to a valid region, not '{region[:64]}'.")
@@ -385,64 +371,8 @@ def _is_region(region: str) -> bool:
 
 
 def _check_session(key: AccessKey, token: bytes | None, now: datetime) -> None:
-    if not hmac.compare_digest((key.session_token or "").encode(), token or b""):
+    expected = (key.session_token or "").encode()
+    if (token or expected) and not hmac.compare_digest(expected, token or b""):
         raise UnrecognizedClientException(_INVALID_TOKEN)
     if key.expires_at is not None and now >= key.expires_at:
         raise ExpiredTokenException(_EXPIRED_TOKEN)
-
-
-# --- the canonical request ------------------------------------------------------------------------
-
-
-def _canonical(
-    method: str,
-    path: bytes,
-    query: bytes,
-    signed: Iterable[bytes],
-    values: Mapping[bytes, bytes],
-    body: bytes,
-) -> bytes:
-    digest = hashlib.sha256(body).hexdigest().encode()
-    declared = values.get(b"x-amz-content-sha256")
-    if declared is not None and not hmac.compare_digest(declared, digest):
-        raise InvalidSignatureException(MISMATCH)
-    names = list(signed)
-    return b"\n".join(
-        (
-            method.encode("latin-1"),
-            b"/" if path == b"/" else canonical_path(path),
-            canonical_query(query) if query else b"",
-            b"".join([name + b":" + values.get(name, b"") + b"\n" for name in names]),
-            b";".join(names),
-            digest,
-        )
-    )
-
-
-def canonical_path(path: bytes) -> bytes:
-    """A path without dot segments and empty ones, encoded once more than it was sent. A slash at
-    its end stays; a dot segment there leaves none, which is how the SDKs sign."""
-    kept: list[bytes] = []
-    for segment in path.split(b"/"):
-        if segment == b"..":
-            del kept[-1:]
-        elif segment not in (b"", b"."):
-            kept.append(segment)
-    whole = b"/" + b"/".join(kept)
-    if kept and path.endswith(b"/"):
-        whole += b"/"
-    return quote(whole, safe="/" + _UNRESERVED).encode()
-
-
-def canonical_query(query: bytes) -> bytes:
-    """Names and values encoded strictly and sorted."""
-    pairs = []
-    for item in query.split(b"&"):
-        if item:
-            name, _, value = item.partition(b"=")
-            pairs.append((_encoded(name), _encoded(value)))
-    return b"&".join(name + b"=" + value for name, value in sorted(pairs))
-
-
-def _encoded(part: bytes) -> bytes:
-    return quote(unquote_to_bytes(part), safe=_UNRESERVED).encode()

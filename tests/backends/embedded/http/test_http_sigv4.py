@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import string
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from smclient_embedded.errors import InvalidSignatureException, NotAuthenticated
+from smclient_embedded.errors import (
+    InvalidSignatureException,
+)
 from smclient_embedded.http import sigv4
 from smclient_embedded.http.sigv4 import AccessKey, claimed
 from tests.backends.embedded.http.signing import (
-    BODY,
     ID,
     OWNER,
     SECRET,
-    Headers,
     check,
     edit,
     put,
@@ -158,95 +155,3 @@ def test_what_an_unverified_request_claims() -> None:
     assert claimed(edit(signed(), b"eu-west-1", b"moon")) == (ID, None)
     assert claimed([(b"authorization", b"Bearer x")]) == (None, None)
     assert claimed([]) == (None, None)
-
-
-# --- the usual request is verified in a shorter way -----------------------------------------------
-
-_PIECE = st.sampled_from(
-    [
-        b"",
-        b" ",
-        b"  ",
-        b"\t",
-        b",",
-        b";",
-        b"/",
-        b"=",
-        b"Signature=",
-        b"host",
-        b"AKID",
-        b"2026",
-        b"x",
-    ]
-)
-_MUTATION = st.tuples(
-    st.sampled_from(["insert", "drop", "repeat", "remove", "add", "upper", "swap"]),
-    st.integers(0, 200),
-    _PIECE,
-)
-
-
-def _mutated(headers: Headers, mutation: tuple[str, int, bytes]) -> Headers:
-    how, number, piece = mutation
-    index = number % len(headers)
-    name, value = headers[index]
-    at = number % (len(value) + 1)
-    match how:
-        case "insert":
-            changed = [(name, value[:at] + piece + value[at:])]
-        case "drop":
-            changed = [(name, value[:at] + value[at + 1 :])]
-        case "repeat":
-            changed = [(name, value), (name, value)]
-        case "remove":
-            changed = []
-        case "add":
-            return [*headers, (b"x-amz-meta", piece)]
-        case "upper":
-            changed = [(name, value.upper())]
-        case _:
-            changed = [headers[(index + 1) % len(headers)], (name, value)]
-    rest = headers[index + 1 + (how == "swap") :]
-    return [*headers[:index], *changed, *rest] or headers
-
-
-def _outcome(headers: Headers, **asked: Any) -> Any:
-    try:
-        return check(headers, **asked)
-    except NotAuthenticated as error:
-        return type(error), str(error)
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    mutations=st.lists(_MUTATION, max_size=2),
-    late=st.sampled_from([0, 0, 298, 299.5, 300.5, 302, -299.5, -302, 86400]),
-    token=st.sampled_from([None, "a-token", "a  token"]),
-    body=st.sampled_from([BODY, BODY, b"{}"]),
-    over=st.booleans(),
-)
-def test_the_shorter_way_says_what_the_longer_one_does(
-    mutations: list[tuple[str, int, bytes]],
-    late: float,
-    token: str | None,
-    body: bytes,
-    over: bool,
-) -> None:
-    """Whatever is changed of a signed request, when it is and whichever key signed it."""
-    headers = signed(token=token)
-    for mutation in mutations:
-        headers = _mutated(headers, mutation)
-    now = datetime.now(UTC) + timedelta(seconds=late)
-    ends = now + timedelta(seconds=-1 if over else 1)
-    key = AccessKey(ID, SECRET, OWNER, token, ends if token else None)
-    asked = {"body": body, "now": now, "key": key}
-    shorter = _outcome(headers, **asked)
-    with patch.object(sigv4, "_usual", lambda *_: None):
-        assert _outcome(headers, **asked) == shorter
-
-
-@pytest.mark.parametrize("token", [None, "a-token"])
-def test_what_an_sdk_sends_takes_the_shorter_way(token: str | None) -> None:
-    with patch.object(sigv4, "_joined", side_effect=AssertionError):
-        key = AccessKey(ID, SECRET, OWNER, token)
-        assert check(signed(token=token), key=key).principal is OWNER
