@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from smclient.forking import survive_fork
+from smclient_embedded.audit.held import HELD_SECONDS, HeldBack
 from smclient_embedded.audit.lookup import (
     AuditFilter,
     Found,
@@ -24,8 +25,6 @@ from smclient_embedded.store.records import AuditQuery, AuditRecord, Scope
 
 logger = logging.getLogger("smclient.embedded.audit")
 
-HELD_BACK = 256
-HELD_SECONDS = 1.0
 _PAGE = 1000
 
 Later = Callable[[Callable[[], object]], object]
@@ -65,9 +64,10 @@ class AuditTrail:
     """The trail of one store.
 
     A change is recorded in its own transaction. Reads and refusals are kept back and written
-    together: at the latest with the 256th call, a second after the first, on ``flush`` (``lookup``
-    and closing do that), so a crash loses at most these. The second is kept by a timer that the
-    first of them sets: no thread is there before.
+    together: with the 256th call, a second after the first, on ``flush`` (``lookup`` and closing do
+    that). Where the disk does not keep up, every caller waits from the 512th on, so a crash loses
+    at most these. The second is kept by a timer that the first of them sets: no thread is there
+    before.
 
     Args:
         set_alarm: sets the timer; ``None`` for a clock that tests move, where the second is
@@ -86,11 +86,7 @@ class AuditTrail:
         self._monotonic = monotonic
         self._set_alarm = set_alarm
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._held: list[AuditRecord] = []
-        self._since = 0.0
-        self._calls = 0
-        self._is_asked_for = False
+        self._held = HeldBack(self._write)
         self._alarm: Alarm | None = None
         self._closed = False
         self._listeners: tuple[Listener, ...] = ()
@@ -99,9 +95,7 @@ class AuditTrail:
     def after_fork(self) -> None:
         """What was kept back is the parent's to write, and the timer is the parent's thread."""
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._held = []
-        self._is_asked_for = False
+        self._held.forget()
         self._alarm = None
 
     def listen(self, listener: Listener) -> None:
@@ -126,40 +120,15 @@ class AuditTrail:
         """Write records soon, together with others. ``later`` is given the writing when it is due;
         it is done at once unless told otherwise."""
         self.tell(records)
-        with self._lock:
-            now = self._monotonic()
-            if not self._held:
-                self._since = now
-                self._calls = 0
-            self._held += records
-            self._calls += 1
-            full = self._calls >= HELD_BACK or now - self._since >= HELD_SECONDS
-            is_first = full and not self._is_asked_for
-            self._is_asked_for = full
-            if not full and self._alarm is None and self._set_alarm is not None:
-                self._alarm = self._set_alarm(HELD_SECONDS, self._on_time)
-        if is_first:  # who comes while it is about to be written need not write it too
+        if self._held.add(records, self._monotonic()):
             later(self.flush)
+        elif self._alarm is None and self._set_alarm is not None:
+            self._set_it()
 
     def flush(self) -> None:
         """Write what is kept back, and wait for what another thread is writing. If it fails it
         stays kept and is tried again."""
-        with self._writing:
-            self._write()
-
-    def _write(self) -> None:
-        with self._lock:
-            held, self._held = self._held, []
-            self._is_asked_for = False
-        if not held:
-            return
-        try:
-            with self._store.transaction(write=True) as tx:
-                tx.append_audit(held)
-        except BaseException:
-            with self._lock:
-                self._held = held + self._held
-            raise
+        self._held.flush()
 
     def close(self) -> None:
         """Write what is kept back, and set no timer any more."""
@@ -245,6 +214,13 @@ class AuditTrail:
             self.flush()
         except StoreError as error:
             logger.error("the audit trail cannot be written, and is tried again: %s", error)
-            with self._lock:
-                if not self._closed and self._alarm is None and self._set_alarm is not None:
-                    self._alarm = self._set_alarm(HELD_SECONDS, self._on_time)
+            self._set_it()
+
+    def _set_it(self) -> None:
+        with self._lock:
+            if not self._closed and self._alarm is None and self._set_alarm is not None:
+                self._alarm = self._set_alarm(HELD_SECONDS, self._on_time)
+
+    def _write(self, records: Sequence[AuditRecord]) -> None:
+        with self._store.transaction(write=True) as tx:
+            tx.append_audit(records)

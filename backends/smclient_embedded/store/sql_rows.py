@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from itertools import chain
 from typing import Any, TypeAlias
 
 import orjson
@@ -204,23 +205,42 @@ def audit_from(row: SqlRow) -> AuditRecord:
     return AuditRecord(event_id, Scope(account, region), at, event_name, document)
 
 
-AUDIT_ROWS_AT_ONCE = 128
-"""How many records one statement adds: with six columns below the 999 parameters that every SQLite
-takes."""
+AUDIT_ROWS_AT_ONCE = 640
+"""How many records one statement adds: the reads that are written together, with some that came in
+between. Below the 32,766 parameters that SQLite takes since 3.32."""
+
+_FEW_AUDIT_ROWS = 128
+
+
+def append_audit_in_sqlite(records: Sequence[AuditRecord]) -> tuple[str, tuple[object, ...]]:
+    """The statement that adds up to ``AUDIT_ROWS_AT_ONCE`` records, and its parameters.
+
+    One statement, as the driver lets other threads run several times in each, and a thread that
+    answers reads without a pause gives back its turn after a switch interval, 5 ms. Many records
+    are filled up with rows that are left out, for the driver compiles a text that it does not know,
+    and keeps it.
+    """
+    values = tuple(chain.from_iterable(map(audit_row, records)))
+    rows = len(records)
+    if rows <= _FEW_AUDIT_ROWS:
+        return _add_audit(rows), values
+    left_out = AUDIT_ROWS_AT_ONCE - rows
+    return _add_audit_but_empty_ones(AUDIT_ROWS_AT_ONCE), values + (None,) * (left_out * len(AUDIT))
 
 
 @cache
-def append_audit_in_sqlite(rows: int) -> str:
-    """The statement that adds so many rows of ``AUDIT``.
-
-    One statement, as the driver lets other threads run at each: a thread that answers reads without
-    a pause would keep it waiting for a switch interval, 5 ms, once a row.
-    """
+def _add_audit(rows: int) -> str:
     row = f"({', '.join('?' * len(AUDIT))})"
     return (
         f"INSERT INTO {audit.name} ({', '.join(column.name for column in AUDIT)}) "  # noqa: S608
         f"VALUES {', '.join([row] * rows)}"
     )
+
+
+@cache
+def _add_audit_but_empty_ones(rows: int) -> str:
+    into, _, values = _add_audit(rows).partition("VALUES ")
+    return f"{into}SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
 
 
 def audit_row(record: AuditRecord) -> tuple[str, str, str, int, str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -51,7 +50,6 @@ from smclient_embedded.store.sql_rows import (
     VERSION,
     SqlRow,
     append_audit_in_sqlite,
-    audit_row,
     fields_of,
     key_from,
     secret_from,
@@ -395,8 +393,7 @@ class SqlTransaction:
         try:
             for first in range(0, len(records), AUDIT_ROWS_AT_ONCE):
                 some = records[first : first + AUDIT_ROWS_AT_ONCE]
-                columns = tuple(chain.from_iterable(map(audit_row, some)))
-                self._connection.exec_driver_sql(append_audit_in_sqlite(len(some)), columns)
+                self._connection.exec_driver_sql(*append_audit_in_sqlite(some))
         except (SQLAlchemyError, UnicodeEncodeError) as error:
             raise store_error(self._store, error) from None
 
