@@ -3,7 +3,8 @@
 uvicorn lets headers grow and trickle in for ever, waits for ever for a client that does not read,
 and answers what is not HTTP in plain text. Here: headers have a size and a deadline, an answer that
 nobody reads has one too, there are only so many connections, and the refusals have the service's
-shape. A request that came whole and can be answered at once is, without a task of its own.
+shape. A request that came whole and can be answered at once is, without a task of its own: what
+the parser says of it is held back until that is known, and else told to uvicorn then.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._refusal: WireRefusal | None = None
         self._is_over = False
-        self._waiting: tuple[RequestResponseCycle, Any] | None = None
-        self._is_parsing = self._just_answered = False
+        self._prompt_app = self.app if isinstance(self.app, HttpApp) else None
+        self._held_body: list[bytes] | None = None
+        self._finish: Any = None
+        self._just_answered = False
         self._extensions: dict[str, dict[object, object]] = {
             DROP: {"call": self._drop},
             IS_WHOLE: {"call": self._is_whole},
@@ -73,12 +76,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse, and see whether the client is still in its headers."""
         if self._refusal is not None:
             return
-        self._is_parsing, self._just_answered = True, False
-        try:
-            super().data_received(data)
-        finally:
-            self._is_parsing = False
-        if self._waiting is not None:
+        self._just_answered = False
+        super().data_received(data)
+        if self._held_body is not None:
             self._take_the_long_way()
         is_idle = self.cycle is None or self.cycle.response_complete
         if self._in_headers or (is_idle and not self._just_answered):
@@ -108,24 +108,35 @@ class BoundedProtocol(HttpToolsProtocol):
         """The headers of a request are complete."""
         self._in_headers = False
         self._header_bytes = 0
-        super().on_headers_complete()
+        if self._may_be_prompt():
+            self._held_body = []
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        if self._held_body is None:
+            super().on_body(body)
+        else:
+            self._held_body.append(body)
 
     def on_message_complete(self) -> None:
         """A request came whole: answer it, if that can be done at once."""
-        super().on_message_complete()
-        if self._waiting is not None and not self._answer_now(self._waiting[0]):
+        if self._held_body is not None:
+            if self._answer_now(b"".join(self._held_body)):
+                self._held_body = None
+                return
             self._take_the_long_way()
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Wait for what else came with the headers, or begin."""
-        if self._is_parsing and cycle.more_body:
-            self._waiting = cycle, app
-        else:
-            super()._start_asgi_task(cycle, app)
+        """Begin to answer a request, in a task of its own."""
+        finish, self._finish = self._finish, None
+        super()._start_asgi_task(cycle, finish or app)
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up."""
-        self._waiting = None
+        self._held_body = None
         self._refuse(refusals.NotHttp())
 
     def on_response_complete(self) -> None:
@@ -165,46 +176,61 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether an answer is still to come."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _take_the_long_way(self) -> None:
-        """Give the request to the application as ASGI has it."""
-        assert self._waiting is not None
-        (cycle, app), self._waiting = self._waiting, None
-        super()._start_asgi_task(cycle, app)
-
-    def _answer_now(self, cycle: RequestResponseCycle) -> bool:
-        app = self.app
+    def _may_be_prompt(self) -> bool:
+        """Whether a request, as far as its headers tell, is one that may be answered at once; then
+        ``scope`` says so."""
+        parser = self.parser
         if (
-            not isinstance(app, HttpApp)
-            or not cycle.keep_alive
-            or cycle.waiting_for_100_continue
-            or self.flow.write_paused
-            or self.transport.is_closing()
+            self._prompt_app is None
+            or self._is_due
+            or self.url != b"/"
+            or self.expect_100_continue
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
         ):
             return False
         scope: Any = self.scope
-        prompt = app.answer_now(scope, bytes(cycle.body))
+        scope["method"], scope["path"], scope["raw_path"] = "POST", "/", b"/"
+        scope["query_string"] = b""
+        return True
+
+    def _take_the_long_way(self) -> None:
+        """Tell uvicorn what was held back: it gives the request to the application as ASGI says."""
+        pieces, self._held_body = self._held_body, None
+        super().on_headers_complete()
+        for body in pieces or ():
+            super().on_body(body)
+
+    def _answer_now(self, body: bytes) -> bool:
+        """Whether that was done. If something has to be done first, it is left to ``_finish``."""
+        if self.flow.write_paused or self.transport.is_closing() or self._prompt_app is None:
+            return False
+        scope: Any = self.scope
+        prompt = self._prompt_app.answer_now(scope, body)
         if prompt is None:
             return False
         if prompt.later or prompt.answer.dropped:
-            self._waiting = cycle, functools.partial(app.finish, prompt)
+            self._finish = functools.partial(self._prompt_app.finish, prompt)
             return False
-        self._waiting = None
         self._just_answered = True
         self._write_answer(prompt.answer)
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
         self.on_response_complete()
         return True
 
     def _write_answer(self, answer: WireAnswer) -> None:
-        lines = [_status_line(answer.status)]
-        lines += [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        lines += [
-            f"{name.lower()}: {value}\r\n".encode("latin-1")
-            for name, value in answer.headers.items()
-        ]
-        lines += (b"content-length: %d\r\n\r\n" % len(answer.body), answer.body)
-        self.transport.write_whole(b"".join(lines))  # type: ignore[attr-defined]
+        lines = [f"{name.lower()}: {value}\r\n" for name, value in answer.headers.items()]
+        self.transport.write_whole(  # type: ignore[attr-defined]
+            b"%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                _status_line(answer.status),
+                _lines_of(tuple(self.server_state.default_headers)),
+                "".join(lines).encode("latin-1"),
+                len(answer.body),
+                answer.body,
+            )
+        )
 
     def _drop(self) -> None:
         """Close the connection without an answer to the request that is being answered."""
@@ -264,6 +290,12 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {known.value} {known.phrase}\r\n".encode()
 
 
+@functools.lru_cache(maxsize=4)
+def _lines_of(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Headers that stay the same for a second: the date is among them."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
 class _JoinedWrites:
     """A transport whose writes of one turn of the loop go out together: uvicorn writes the head and
     the body of an answer one by one, which is two system calls and two packets."""
@@ -286,6 +318,10 @@ class _JoinedWrites:
         loop to wait for."""
         self._flush()
         self._transport.write(answer)
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or will be once all is written."""
+        return self._transport.is_closing()
 
     def close(self) -> None:
         """Write what is left, and close."""
