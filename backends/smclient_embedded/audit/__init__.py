@@ -1,9 +1,8 @@
 """The audit trail: a CloudTrail-shaped record of each call, and of what the service does by itself.
 
-``records`` and ``inner`` say what is recorded, ``trail`` writes it (``held`` keeps it back until
-then), ``lookup`` finds it again and
-``logfiles`` writes it as CloudTrail's log files. ``announcing`` tells others of it once it is there
-to stay.
+``records`` and ``inner`` say what is recorded, ``held`` keeps it back until ``trail`` writes it,
+``lookup`` finds it again and ``logfiles`` writes it as CloudTrail's log files. ``announcing`` tells
+others of it once it is there to stay.
 """
 
 from smclient_embedded.audit.announcing import AnnouncingStore

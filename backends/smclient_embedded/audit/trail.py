@@ -122,8 +122,8 @@ class AuditTrail:
         self.tell(records)
         if self._held.add(records, self._monotonic()):
             later(self.flush)
-        elif self._alarm is None and self._set_alarm is not None:
-            self._set_it()
+        elif self._alarm is None:
+            self._set_timer()
 
     def flush(self) -> None:
         """Write what is kept back, and wait for what another thread is writing. If it fails it
@@ -214,9 +214,9 @@ class AuditTrail:
             self.flush()
         except StoreError as error:
             logger.error("the audit trail cannot be written, and is tried again: %s", error)
-            self._set_it()
+            self._set_timer()
 
-    def _set_it(self) -> None:
+    def _set_timer(self) -> None:
         with self._lock:
             if not self._closed and self._alarm is None and self._set_alarm is not None:
                 self._alarm = self._set_alarm(HELD_SECONDS, self._on_time)

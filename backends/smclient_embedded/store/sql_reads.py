@@ -29,7 +29,8 @@ GENERATION = RESERVED + "generation"
 
 MOST_KEPT = 2048
 LARGEST_KEPT = 4096
-"""How many records are kept, and how long the ciphertext of one may be: 8 MiB at the worst."""
+"""How many records and findings are kept, and how long the ciphertext of one may be: 8 MiB at the
+worst, and as much for the bodies that findings are known by (``known_reads.LARGEST_KEPT``)."""
 
 _IDLE_READERS = 8
 FIND_GENERATION = str(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import boto3
 from botocore.config import Config
@@ -157,9 +157,11 @@ def read_all(connection: socket.socket) -> bytes:
     return got
 
 
-def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One answer of a keep-alive connection."""
-    stream = connection.makefile("rb")
+def read_answer(
+    connection: socket.socket, stream: BinaryIO | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One answer of a keep-alive connection; of its ``stream`` where more may be behind it."""
+    stream = stream or connection.makefile("rb")
     status = int(stream.readline().split()[1])
     headers: dict[str, str] = {}
     while line := stream.readline().strip():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from smclient_embedded.http.app import HttpApp
 from smclient_embedded.http.protocol import BoundedProtocol
@@ -67,6 +71,49 @@ def test_requests_sent_together_are_answered_in_order(server: ThreadServed) -> N
             stream += piece
     assert [stream.index(b'"SecretString":"a"') < stream.index(b'"SecretString":"b"')] == [True]
     assert stream.rindex(b'"SecretString":"a"') > stream.index(b'"SecretString":"b"')
+
+
+def in_chunks(name: str) -> bytes:
+    body = json.dumps({"SecretId": name}).encode()
+    head = {"Transfer-Encoding": "chunked", "Content-Length": ""}
+    whole = request(b"", target="secretsmanager.GetSecretValue", headers=head)
+    pieces = b"".join(b"%x\r\n%c\r\n" % (1, byte) for byte in body)
+    return whole.replace(b"Content-Length: \r\n", b"") + pieces + b"0\r\n\r\n"
+
+
+KINDS: dict[str, tuple[bytes, int, bytes]] = {
+    "at once": (get("a"), 200, b'"SecretString":"a"'),
+    "in chunks": (in_chunks("b"), 200, b'"SecretString":"b"'),
+    "refused": (get("nothing"), 400, b"ResourceNotFoundException"),
+    "not inline": (request(target="secretsmanager.ListSecrets"), 200, b'"SecretList"'),
+    "no operation": (request(target="secretsmanager.Nothing"), 400, b"UnknownOperation"),
+    "no JSON": (request(b"{", target="secretsmanager.GetSecretValue"), 400, b"Serialization"),
+    "health": (b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, b'"ok"'),
+    "with a query": (request(b"{}", start="POST /?a=b HTTP/1.1"), 200, b'"SecretList"'),
+}
+"""What is sent, the status of its answer, and what is in it."""
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=8),
+    cuts=st.lists(st.integers(1, 2000), max_size=6),
+)
+def test_however_requests_are_cut_into_packets_each_is_answered_in_its_turn(
+    server: ThreadServed, kinds: list[str], cuts: list[int]
+) -> None:
+    whole = b"".join(KINDS[kind][0] for kind in kinds)
+    edges = [0, *sorted({cut for cut in cuts if cut < len(whole)}), len(whole)]
+    with server.connect() as connection, connection.makefile("rb") as stream:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in itertools.pairwise(edges):
+            connection.sendall(whole[start:end])
+        for kind in kinds:
+            _, expected, said = KINDS[kind]
+            status, _, body = read_answer(connection, stream)
+            assert (status, said in body) == (expected, True), (kind, body)
 
 
 def test_a_body_behind_its_headers_is_waited_for(server: ThreadServed) -> None:
