@@ -179,7 +179,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _may_be_prompt(self) -> bool:
         """Whether a request, as far as its headers tell, is one that may be answered at once; then
         ``scope`` says so."""
-        parser = self.parser
+        parser: Any = self.parser
         if (
             self._prompt_app is None
             or self._is_due
