@@ -38,6 +38,7 @@ from smclient_embedded.gate import Call, Gate
 from smclient_embedded.ids import Ids
 from smclient_embedded.kms import KeyUse, Kms
 from smclient_embedded.known_reads import GET_SECRET_VALUE, KnownRead, known_read, place_of
+from smclient_embedded.last_accessed import LastAccessed
 from smclient_embedded.master import MasterKeys
 from smclient_embedded.metrics import OK, Metrics
 from smclient_embedded.model import ServiceModel
@@ -61,6 +62,7 @@ class Door:
     gate: Gate
     functions: FunctionRunner
     audit: AuditTrail
+    last_accessed: LastAccessed
     events: EventBus
     metrics: Metrics
     clock: Clock
@@ -223,9 +225,9 @@ class Door:
         if read_only:
             self.audit.hold(records, call.later)
         today = deps.now.date()
-        untouched = [version for version in touched if version.accessed_on != today]
-        if untouched:
-            call.later(functools.partial(self._touch, untouched, deps.now))
+        first_today = [version for version in touched if version.accessed_on != today]
+        if first_today:
+            call.later(functools.partial(self.last_accessed.on, today, first_today))
         return answer
 
     def _records(
@@ -268,17 +270,3 @@ class Door:
             self.audit.hold(self._records(call, self.now(), None, error), call.later)
         except StoreError as cause:  # it stays kept back; the caller is refused in any case
             logger.error("the audit trail cannot be written: %s", cause)
-
-    def _touch(self, touched: list[VersionRecord], now: datetime) -> None:
-        """Set LastAccessedDate. It is a day, so this happens once a day for a version. A store
-        that cannot take it is no reason to refuse a read."""
-        try:
-            with self.store.transaction(write=True) as tx:
-                for read in touched:
-                    secret = tx.secret(read.arn)
-                    version = tx.version(read.arn, read.version_id)
-                    if secret is not None and version is not None:
-                        tx.put_secret(replace(secret, accessed_on=now.date()))
-                        tx.put_version(replace(version, accessed_on=now.date()))
-        except StoreError as error:
-            logger.error("LastAccessedDate cannot be written: %s", error)

@@ -28,6 +28,7 @@ from smclient_embedded.function_host import FunctionHost
 from smclient_embedded.gate import Gate
 from smclient_embedded.ids import Ids, SystemIds
 from smclient_embedded.keys import Keys
+from smclient_embedded.last_accessed import LastAccessed
 from smclient_embedded.managed import ManagedSecrets
 from smclient_embedded.master import MasterKey, MasterKeys, Passphrase
 from smclient_embedded.metrics import Metrics
@@ -123,8 +124,9 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
         self._directory = StoredDirectory(self._store, self._ids.uuid, clock.monotonic)
         self._policies = PolicyAuthoriser(self._directory)
         self._functions = self._open_functions(clock, self._ids.uuid)
+        announcing = AnnouncingStore(self._store, self.audit.tell)
         self._door = Door(
-            store=AnnouncingStore(self._store, self.audit.tell),
+            store=announcing,
             master=MasterKeys(master),
             model=service_model(),
             gate=Gate(
@@ -137,6 +139,7 @@ class EmbeddedService(Principals, Explains, Upkeep, Watching, FunctionHost):
             ),
             functions=self._functions,
             audit=self.audit,
+            last_accessed=LastAccessed(announcing),
             events=self.events,
             metrics=Metrics(clock.now),
             clock=clock,

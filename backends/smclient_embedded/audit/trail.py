@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Protocol
 
 from smclient.forking import survive_fork
@@ -93,9 +94,8 @@ class AuditTrail:
         survive_fork(self)
 
     def after_fork(self) -> None:
-        """What was kept back is the parent's to write, and the timer is the parent's thread."""
+        """The timer is the parent's thread, as what was kept back is the parent's to write."""
         self._lock = threading.Lock()
-        self._held.forget()
         self._alarm = None
 
     def listen(self, listener: Listener) -> None:
@@ -221,6 +221,6 @@ class AuditTrail:
             if not self._closed and self._alarm is None and self._set_alarm is not None:
                 self._alarm = self._set_alarm(HELD_SECONDS, self._on_time)
 
-    def _write(self, records: Sequence[AuditRecord]) -> None:
+    def _write(self, calls: Sequence[Sequence[AuditRecord]]) -> None:
         with self._store.transaction(write=True) as tx:
-            tx.append_audit(records)
+            tx.append_audit(list(chain.from_iterable(calls)))
