@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from smclient_embedded.store.records import Scope
 
@@ -55,8 +55,7 @@ class Principal:
         return cls(f"arn:aws:iam::{account}:root", account, "administrator")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(NamedTuple):
     """One request: its caller, the account and region it is asked in, and how it came.
 
     ``is_secure`` says that nobody on the way could read it: TLS, or no network at all.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from smclient_embedded.audit import Later, at_once
@@ -25,8 +24,7 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 _SHOWN = 128
 
 
-@dataclass(frozen=True, slots=True)
-class WireAnswer:
+class WireAnswer(NamedTuple):
     """An answer as it goes out."""
 
     status: int

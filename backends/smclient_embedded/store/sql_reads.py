@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 from types import TracebackType
@@ -115,7 +114,6 @@ class PointReads:
         self._where = where
         self._make = make
         self._idle: deque[Reader] = deque()
-        self._lock = threading.Lock()
         self._kept: tuple[bytes | None, Kept] = (None, {})
         self._is_closed = False
 
@@ -170,9 +168,7 @@ class PointReads:
     # --- inside -----------------------------------------------------------------------------------
 
     def _forget_idle(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, deque()
-        for reader in idle:
+        while (reader := self._idle_one()) is not None:
             discard(reader)
 
     def _begun(self) -> tuple[Reader, bytes | None]:
@@ -207,17 +203,21 @@ class PointReads:
         return kept
 
     def _take(self) -> Reader:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._make(self._engine.connect())
+        return self._idle_one() or self._make(self._engine.connect())
+
+    def _idle_one(self) -> Reader | None:
+        try:
+            return self._idle.pop()  # one of the threads that ask gets it: no lock
+        except IndexError:
+            return None
 
     def _give_back(self, reader: Reader) -> None:
-        with self._lock:
-            if len(self._idle) < _IDLE_READERS and not self._is_closed:
-                self._idle.append(reader)
-                return
-        discard(reader)
+        if len(self._idle) >= _IDLE_READERS:
+            discard(reader)
+            return
+        self._idle.append(reader)
+        if self._is_closed:  # perhaps after those that were idle were let go
+            self._forget_idle()
 
 
 def discard(reader: Reader) -> None:
