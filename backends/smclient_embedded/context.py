@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from smclient_embedded.store.records import Scope
 
@@ -55,7 +55,8 @@ class Principal:
         return cls(f"arn:aws:iam::{account}:root", account, "administrator")
 
 
-class RequestContext(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RequestContext:
     """One request: its caller, the account and region it is asked in, and how it came.
 
     ``is_secure`` says that nobody on the way could read it: TLS, or no network at all.
