@@ -72,7 +72,9 @@ class ThreadWorker:
             thread.join()
 
     def __del__(self) -> None:
-        self._queue.put(None)
+        queue: SimpleQueue[Work | None] | None = getattr(self, "_queue", None)
+        if queue is not None:  # else an interrupt came while it was made
+            queue.put(None)
 
 
 def _run(queue: SimpleQueue[Work | None]) -> None:

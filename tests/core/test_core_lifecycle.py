@@ -411,3 +411,16 @@ def test_work_for_a_closed_worker_is_dropped(our_threads: Threads) -> None:
     assert done == list(range(100))
     ThreadWorker().close()
     assert our_threads() == []
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_whose_making_was_interrupted_is_forgotten_quietly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smclient.background.SimpleQueue", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ThreadWorker()
+    gc.collect()
