@@ -17,14 +17,17 @@ HELD_SECONDS = 1.0
 """How long the first of them waits at most."""
 
 MOST_HELD = 2 * HELD_BACK
-"""Calls that wait to be written at most; beyond, every caller waits with them."""
+"""From so many calls on that no batch has taken yet, every caller waits for the next batch."""
 
 
 class HeldBack(Together[Sequence[AuditRecord]]):
     """The records of one trail that are still to be written, those of each call by themselves."""
 
-    _since = 0.0
-    _asked_for = 0
+    def after_fork(self) -> None:
+        """See ``Together``; nor was anybody asked to write."""
+        super().after_fork()
+        self._since = 0.0
+        self._asked_for = 0
 
     def add(self, records: Sequence[AuditRecord], now: float) -> bool:
         """Hold the records of one call.

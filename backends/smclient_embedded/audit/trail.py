@@ -66,9 +66,9 @@ class AuditTrail:
 
     A change is recorded in its own transaction. Reads and refusals are kept back and written
     together: with the 256th call, a second after the first, on ``flush`` (``lookup`` and closing do
-    that). Where the disk does not keep up, every caller waits from the 512th on, so a crash loses
-    at most these. The second is kept by a timer that the first of them sets: no thread is there
-    before.
+    that). Where the disk does not keep up, every caller waits from the 512th on behind the batch
+    that is being written, so a crash loses at most two such batches. The second is kept by a timer
+    that the first of them sets: no thread is there before.
 
     Args:
         set_alarm: sets the timer; ``None`` for a clock that tests move, where the second is

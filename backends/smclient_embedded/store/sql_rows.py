@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -205,11 +206,12 @@ def audit_from(row: SqlRow) -> AuditRecord:
     return AuditRecord(event_id, Scope(account, region), at, event_name, document)
 
 
-AUDIT_ROWS_AT_ONCE = 640
-"""How many records one statement adds: the reads that are written together, with some that came in
-between. Below the 32,766 parameters that SQLite takes since 3.32."""
-
 _FEW_AUDIT_ROWS = 128
+"""With six columns below the 999 parameters that every SQLite takes."""
+
+AUDIT_ROWS_AT_ONCE = 640 if sqlite3.sqlite_version_info >= (3, 32) else _FEW_AUDIT_ROWS
+"""How many records one statement adds: the reads that are written together, with some that came in
+between. SQLite takes 32,766 parameters since 3.32."""
 
 
 def append_audit_in_sqlite(records: Sequence[AuditRecord]) -> tuple[str, tuple[object, ...]]:

@@ -38,6 +38,16 @@ def test_the_call_that_makes_it_enough_has_them_written_and_no_other_until_then(
     assert due == [False] * (HELD_BACK - 1) + [True] + [False] * 5
 
 
+def test_in_a_forked_child_it_is_due_as_ever() -> None:
+    """Whatever the parent was asked for and had not done."""
+    held = HeldBack(Disk().write)
+    for number in range(HELD_BACK):
+        held.add([record(number)], now=0.0)
+    held.after_fork()
+    due = [held.add([record(number)], now=0.0) for number in range(HELD_BACK)]
+    assert due == [False] * (HELD_BACK - 1) + [True]
+
+
 def test_so_does_the_first_call_after_a_second() -> None:
     disk = Disk()
     held = HeldBack(disk.write)

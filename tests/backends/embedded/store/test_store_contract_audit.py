@@ -45,7 +45,7 @@ class AuditContract(StoreContract):
             assert list(tx.audit(HOME, event_name="PutSecretValue", limit=1)) == puts[:1]
             assert list(tx.audit(HOME, event_name="None")) == []
 
-    @pytest.mark.parametrize("number", [1, 127, 128, 129, 512, 600])
+    @pytest.mark.parametrize("number", [1, 127, 128, 129, 512, 639, 640, 641, 1409])
     def test_audit_takes_any_number_of_records_at_once(self, store: Store, number: int) -> None:
         """In their order, none lost and none twice, however many go into one statement."""
         with store.transaction(write=True) as tx:
